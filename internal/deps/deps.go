@@ -1,0 +1,22 @@
+package deps
+import (
+ _ "github.com/aws/aws-sdk-go-v2/config"
+ _ "github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+ _ "github.com/aws/aws-sdk-go-v2/service/eks"
+ _ "github.com/aws/aws-sdk-go-v2/service/iam"
+ _ "github.com/aws/aws-sdk-go-v2/service/sts"
+ _ "github.com/aws/smithy-go"
+ _ "github.com/go-git/go-git/v5"
+ _ "github.com/go-git/go-git/v5/storage/filesystem"
+ _ "github.com/google/go-cmp/cmp"
+ _ "github.com/rogpeppe/go-internal/testscript"
+ _ "github.com/spf13/cobra"
+ _ "golang.org/x/time/rate"
+ _ "golang.org/x/term"
+ _ "gopkg.in/yaml.v3"
+ _ "k8s.io/client-go/kubernetes/fake"
+ _ "k8s.io/client-go/informers"
+ _ "k8s.io/client-go/tools/clientcmd"
+ _ "github.com/santhosh-tekuri/jsonschema/v6"
+ _ "github.com/prometheus/client_golang/prometheus"
+)
