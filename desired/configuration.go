@@ -1,6 +1,14 @@
 package desired
 
-import "time"
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"github.com/lanyard-io/lanyard/internal/identity"
+)
 
 // Mode says how far lanyard may go.
 type Mode string
@@ -37,7 +45,12 @@ type Configuration struct {
 	Migration      Pace
 	Features       Features
 	At             Position // of the document
+	AllowAt        Position // of the list of rules; of the document where there is none
 }
+
+// DefaultSettle is how long a write is given to be seen everywhere unless the
+// configuration says otherwise, and the least that it may say.
+const DefaultSettle = time.Minute
 
 // Source is where the repository is.
 type Source struct {
@@ -84,7 +97,7 @@ type Protect struct {
 // Account is another account whose roles are read, and through which role.
 type Account struct {
 	ID         string
-	RoleARN    string
+	Role       identity.RoleARN // in that account
 	ExternalID string
 	At         Position
 }
@@ -99,7 +112,7 @@ type Budgets struct {
 type Pace struct {
 	MaxConcurrent int           // 1 unless said otherwise
 	PerNamespace  int           // 1 unless said otherwise
-	Settle        time.Duration // 60 s unless said otherwise
+	Settle        time.Duration // DefaultSettle unless said otherwise
 	StartupTaint  string        // taint that nodes bear until their agent is ready; empty: none
 	Pause         bool
 }
@@ -107,4 +120,111 @@ type Pace struct {
 // Features are what an operator turns on by name; each needs rights of its own.
 type Features struct {
 	CloudTrail, IdentityProbe, SecretKeys, Self, PullRequests bool
+}
+
+// ParseConfiguration reads the operator's configuration, which is one YAML
+// document. Its error is [Errors], with every mistake of the file.
+func ParseConfiguration(file string, data []byte) (*Configuration, error) {
+	var errs collector
+	if len(data) > maxFile {
+		errs.add(Position{File: file}, "the file is over 1 MiB", "write less")
+		return nil, errs.errs.orNil()
+	}
+	d := decoder{file: file, source: data, errs: &errs}
+	var c *Configuration
+	documents := 0
+	eachDocument(file, data, &errs, func(root *yaml.Node) bool {
+		if documents++; documents > 1 {
+			d.wrong(root, "a second document", "write one Configuration to a file")
+			return false
+		}
+		if kind, ours := d.header(root); kind == "" {
+			return false
+		} else if !ours || kind != kindConfiguration {
+			d.wrong(root, fmt.Sprintf("kind %s is not a configuration", quote(kind)), "write apiVersion: "+APIVersion+" and kind: "+kindConfiguration)
+			return false
+		}
+		if values, good := d.decode(root, configurationShape, kindConfiguration); good {
+			c = configurationOf(values, d.at(root), &errs)
+		}
+		return true
+	})
+	if documents == 0 && len(errs.errs) == 0 {
+		errs.add(Position{file, 1, 1}, "an empty file", "write a Configuration")
+	}
+	if err := errs.errs.orNil(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// configurationOf builds a configuration of values that are right in themselves,
+// and judges what takes two of them.
+func configurationOf(f fields, at Position, errs *collector) *Configuration {
+	c := &Configuration{
+		Cluster: f.text("cluster"), Mode: Mode(or(f, "mode", string(ModeObserve))),
+		Source: sourceOf(f), OrganizationID: f.text("organizationID"), PrometheusURL: f.text("prometheus.url"),
+		Budgets: Budgets{RemovalsPerHour: or(f, "budgets.removalsPerHour", 5), ChangesPerRound: or(f, "budgets.changesPerRound", 20)},
+		Prune:   Prune(or(f, "prune", string(PruneNever))),
+		Migration: Pace{
+			MaxConcurrent: or(f, "migration.maxConcurrent", 1), PerNamespace: or(f, "migration.perNamespace", 1),
+			Settle: or(f, "migration.settle", DefaultSettle), StartupTaint: f.text("migration.startupTaint"),
+			Pause: or(f, "migration.pause", false),
+		},
+		Features: Features{
+			CloudTrail: or(f, "features.cloudtrail", false), IdentityProbe: or(f, "features.identityProbe", false),
+			SecretKeys: or(f, "features.secretKeys", false), Self: or(f, "features.self", false),
+			PullRequests: or(f, "features.pullRequests", false),
+		},
+		At: at, AllowAt: at,
+	}
+	if v, ok := f["allow"]; ok {
+		c.AllowAt = v.at
+	}
+	for i, item := range f.items("allow") {
+		inner, prefix := item.v.(fields), fmt.Sprintf("allow[%d].", i)
+		c.Allow = append(c.Allow, Allow{Namespaces: inner.texts(prefix + "namespaces"), Roles: inner.texts(prefix + "roles"), At: item.at})
+	}
+	for _, item := range f.items("protect") {
+		c.Protect = append(c.Protect, Protect{Namespace: item.v.(string), At: item.at})
+	}
+	c.Accounts = accountsOf(f, errs)
+	if len(c.Allow) == 0 && c.Mode != ModeObserve {
+		errs.add(f["mode"].at, fmt.Sprintf("mode %s without allow", c.Mode), "write allow, with the namespaces and roles that may be written, or mode: observe")
+	}
+	return c
+}
+
+func sourceOf(f fields) Source {
+	s := Source{
+		URL: f.text("source.url"), Ref: or(f, "source.ref", "main"), Paths: f.texts("source.paths"),
+		Interval: or(f, "source.interval", time.Minute), Accept: f.text("source.accept"),
+		Auth: Auth{
+			Username: f.text("source.auth.username"), TokenFile: f.text("source.auth.tokenFile"),
+			SSHKeyFile: f.text("source.auth.sshKeyFile"), KnownHostsFile: f.text("source.auth.knownHostsFile"),
+			CAFile: f.text("source.auth.caFile"),
+		},
+		Verify: Verify{GPGKeysFile: f.text("source.verify.gpgKeysFile"), AllowedSignersFile: f.text("source.verify.allowedSignersFile")},
+	}
+	if len(s.Paths) == 0 {
+		s.Paths = []string{"."}
+	}
+	return s
+}
+
+func accountsOf(f fields, errs *collector) []Account {
+	var accounts []Account
+	for i, item := range f.items("accounts") {
+		inner, prefix := item.v.(fields), fmt.Sprintf("accounts[%d].", i)
+		a := Account{ID: inner.text(prefix + "id"), ExternalID: inner.text(prefix + "externalID"), At: item.at}
+		a.Role, _ = identity.ParseRoleARN(inner.text(prefix + "roleARN")) // its rule has parsed it before
+		if a.Role.Account != a.ID {
+			errs.add(inner[prefix+"roleARN"].at, fmt.Sprintf("the role is in account %s, not in %s", a.Role.Account, a.ID), "write a role of the account that is to be read")
+		}
+		if j := slices.IndexFunc(accounts, func(b Account) bool { return b.ID == a.ID }); j >= 0 {
+			errs.add(inner[prefix+"id"].at, fmt.Sprintf("account %s is listed twice, first at %s", a.ID, accounts[j].At), "delete one")
+		}
+		accounts = append(accounts, a)
+	}
+	return accounts
 }

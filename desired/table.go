@@ -1,0 +1,194 @@
+package desired
+
+import "time"
+
+// APIVersion is the one version of lanyard's documents.
+const APIVersion = group + "/v1alpha1"
+
+const group = "lanyard.io"
+
+// The kinds of documents. Configuration is the operator's and has no place in a
+// repository.
+const (
+	kindMapping       = "IdentityMapping"
+	kindDefaults      = "IdentityDefaults"
+	kindWaiver        = "AuditWaiver"
+	kindConfiguration = "Configuration"
+)
+
+// Names, as Kubernetes, EKS and IAM allow them.
+// https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
+// https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html
+var (
+	anyText   = &shape{kind: text}
+	oneFlag   = &shape{kind: flag}
+	paragraph = &shape{kind: text, lines: true, blank: true}
+
+	dnsLabel = atMost(matching(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`, "a namespace's name",
+		"at most 63 of a-z 0-9 -, with a letter or digit at both ends"), 63)
+	dnsSubdomain = atMost(matching(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`, "a ServiceAccount's name",
+		"at most 253 of a-z 0-9 - ., with a letter or digit at both ends and around each dot"), 253)
+	clusterName = atMost(matching(`^[0-9A-Za-z][0-9A-Za-z_-]*$`, "a cluster's name",
+		"at most 100 of A-Z a-z 0-9 _ -, beginning with a letter or digit"), 100)
+	clusterGlob = atMost(matching(`^[0-9A-Za-z*?][0-9A-Za-z_*?-]*$`, "a cluster's name or glob",
+		`at most 100 of A-Z a-z 0-9 _ - * ?, such as "prod-*"`), 100)
+	namespaceGlob = atMost(matching(`^[a-z0-9*?]([-a-z0-9*?]*[a-z0-9*?])?$`, "a namespace's name or glob",
+		`at most 63 of a-z 0-9 - * ?, such as "team-*"`), 63)
+	roleGlob = atMost(matching(`^(arn:[!-~]+|\*)$`, "a glob of role ARNs",
+		`one such as "arn:aws:iam::123456789012:role/team-*", or "*"`), 640)
+	roleTemplate = with(matching(`^arn:[^:]+:iam::[^:]+:role/[^:]+$`, "a role ARN",
+		"arn:aws:iam::123456789012:role/NAME"), checkRoleTemplate)
+	accountID = matching(`^[0-9]{12}$`, "an account id", `12 digits in quotes, such as "123456789012"`)
+	filePath  = matching(`^[^\n]+$`, "a file's path", "the path of a file that lanyard can read")
+)
+
+func req(of *shape, key, doc string) field {
+	return field{key: key, shape: of, doc: doc, required: true}
+}
+
+func opt(of *shape, key, doc string) field { return field{key: key, shape: of, doc: doc} }
+
+func initially(f field, v any) field {
+	f.initial = v
+	return f
+}
+
+var (
+	irsaShape = objectOf(
+		opt(orBlank(atMost(matching(`^[!-~]+$`, "an audience", "1 to 255 printable characters without spaces, such as sts.amazonaws.com"), 255)),
+			"audience", "Annotation eks.amazonaws.com/audience. Absent: not managed, never written."),
+		opt(&shape{kind: span, least: 10 * time.Minute, most: 24 * time.Hour}, "tokenExpiration",
+			"Annotation eks.amazonaws.com/token-expiration, 10m to 24h. Absent: not managed, never written."),
+		opt(oneFlag, "stsRegionalEndpoints", "Annotation eks.amazonaws.com/sts-regional-endpoints. Absent: not managed, never written."),
+	)
+	podIdentityShape = objectOf(
+		initially(opt(oneFlag, "sessionTags", "Whether EKS sends session tags. sessionPolicy requires false, trust by tags requires true."), true),
+		initially(opt(oneOf("pinned", "cluster", "account", "bare"), "trust",
+			"How narrowly the role's statement pins who may use it. With session tags off only account (then the default) and bare."), "pinned"),
+		opt(orBlank(roleTemplate), "targetRoleARN", "A role that EKS assumes in turn, in any account. Variables expand as in roleARN."),
+		opt(with(paragraph, checkSessionPolicy), "sessionPolicy", "An IAM policy as JSON that narrows the session. Requires sessionTags: false."),
+	)
+	migrationShape = objectOf(
+		initially(opt(oneOf("rolling", "natural"), "restart", "Whether lanyard restarts the workload or waits for its own next rollout."), "rolling"),
+		initially(opt(oneFlag, "allowDisruption", "Whether a restart may interrupt the workload."), false),
+		initially(opt(&shape{kind: span, most: 30 * 24 * time.Hour}, "soak", "How long a moved workload is watched before anything is narrowed, at most 720h."), "30m"),
+		initially(opt(oneOf("cloudtrail", "declared", "query"), "proof", "What counts as positive proof that the new mechanism is used."), "cloudtrail"),
+		opt(paragraph, "query", "PromQL for proof: query; proof when it returns a sample other than 0."),
+		opt(orBlank(atMost(matching(`^[A-Za-z0-9._+-]+/[A-Za-z0-9._+-]+$`, "an SDK and its version",
+			"NAME/VERSION as the SDK's user agent has them, such as aws-sdk-go-v2/1.30.0"), 100)), "sdk", "The SDK that the workload uses, as NAME/VERSION."),
+		initially(opt(oneOf("full", "keep-trust", "keep-annotation"), "cleanup", "What goes once the workload has moved."), "full"),
+		initially(opt(orBlank(with(atMost(anyText, maxWindowsText), checkWindows)), "window",
+			"When a crossing or a narrowing may start: days, times and an IANA zone, several by comma."), "always"),
+		opt(orBlank(atMost(anyText, 256)), "hold", "Why this mapping must not move; empty to let it move."),
+	)
+	specFields = []field{
+		opt(roleTemplate, "roleARN", "The role. ${cluster}, ${region}, ${accountID}, ${partition}, ${namespace} and ${serviceAccount} expand."),
+		opt(oneOf("irsa", "pod-identity", "auto"), "mechanism", "How pods get the role. auto: Pod Identity once eligible, then for good."),
+		opt(someOf(clusterGlob), "clusters", "Names or globs of the clusters meant. Absent: every cluster that reads this path."),
+		opt(irsaShape, "irsa", "Annotations that tune IRSA."),
+		opt(podIdentityShape, "podIdentity", "What the association and its trust statement are made of."),
+		opt(migrationShape, "migration", "How the mapping moves between mechanisms."),
+		opt(listOf(oneOf("annotation", "trust", "association")), "adopt", "Planes on which lanyard may take over what others made."),
+	}
+)
+
+func document(kind string, fields ...field) *shape {
+	return objectOf(append([]field{
+		req(oneOf(APIVersion), "apiVersion", "The version of this document's form."),
+		req(oneOf(kind), "kind", "What this document is."),
+	}, fields...)...)
+}
+
+// documentKind is a kind of documents that a repository holds.
+type documentKind struct {
+	kind, doc string
+	shape     *shape
+}
+
+// documents are the kinds that a repository holds, in the order of the schema.
+var documents = []documentKind{
+	{kindMapping, "One ServiceAccount, its role and its mechanism.", document(kindMapping,
+		req(objectOf(
+			req(dnsSubdomain, "name", "The ServiceAccount's name, unless spec.serviceAccount says otherwise."),
+			req(dnsLabel, "namespace", "The ServiceAccount's namespace."),
+		), "metadata", "Which ServiceAccount is meant."),
+		req(objectOf(append([]field{
+			opt(dnsSubdomain, "serviceAccount", "The ServiceAccount's name where metadata.name is not."),
+		}, specFields...)...), "spec", "What it uses."),
+	)},
+	{kindDefaults, "Defaults for the mappings of this directory and those below; the nearest wins, field by field.", document(kindDefaults,
+		opt(objectOf(opt(dnsSubdomain, "name", "A name for people.")), "metadata", "For people."),
+		req(objectOf(specFields...), "spec", "The defaults."),
+	)},
+	{kindWaiver, "One check of audit that is silenced until a date.", document(kindWaiver,
+		opt(objectOf(opt(dnsSubdomain, "name", "A name for people.")), "metadata", "For people."),
+		req(objectOf(
+			req(atMost(matching(`^[a-z0-9]+(-[a-z0-9]+)*$`, "a check's name", "it as audit prints it, such as trust-too-wide"), 63), "check", "The check, as audit prints it."),
+			opt(dnsLabel, "namespace", "Namespace of the ServiceAccount meant."),
+			opt(dnsSubdomain, "serviceAccount", "The ServiceAccount meant."),
+			opt(roleTemplate, "roleARN", "The role meant, instead of a ServiceAccount."),
+			req(atMost(anyText, 256), "owner", "Who answers for the waiver."),
+			req(atMost(anyText, 1024), "reason", "Why the check does not apply."),
+			req(with(&shape{kind: date, is: "a date", write: "a day such as 2027-01-31, which still counts, or a moment such as 2027-01-31T12:00:00Z",
+				pattern: dateRE}, checkDate), "expires", "The last day on which the waiver counts, or the moment at which it ends."),
+		), "spec", "What is silenced, and on whose word."),
+	)},
+}
+
+var configurationShape = document(kindConfiguration,
+	req(clusterName, "cluster", "The EKS cluster that this daemon looks after."),
+	initially(opt(oneOf("observe", "repair", "migrate"), "mode", "How far lanyard may go."), "observe"),
+	opt(objectOf(
+		req(with(atMost(anyText, 2048), checkURL), "url", "Where the repository is."),
+		initially(opt(atMost(matching(`^[!-~]+$`, "a ref", "a branch, a tag or a commit"), 255), "ref", "Branch, tag or commit."), "main"),
+		opt(someOf(with(atMost(anyText, 1024), checkPath)), "paths", "Directories or files to read; absent: the whole repository."),
+		initially(opt(&shape{kind: span, least: 10 * time.Second, most: 24 * time.Hour}, "interval", "How often the ref is looked up, 10s to 24h."), "60s"),
+		opt(objectOf(
+			opt(atMost(anyText, 255), "username", "User name beside a token."),
+			opt(filePath, "tokenFile", "File with a token, for https."),
+			opt(filePath, "sshKeyFile", "File with a private key, for ssh."),
+			opt(filePath, "knownHostsFile", "File with the host keys that are trusted, for ssh."),
+			opt(filePath, "caFile", "File with the certificates of a private authority, for https."),
+		), "auth", "How the repository is read. Secrets are named by file."),
+		opt(objectOf(
+			opt(filePath, "gpgKeysFile", "File with the armoured public keys whose signatures count."),
+			opt(filePath, "allowedSignersFile", "File with the SSH keys whose signatures count, as ssh-keygen(1) reads it."),
+		), "verify", "Whose signatures a commit needs."),
+		opt(orBlank(matching(`^([0-9a-f]{40}|[0-9a-f]{64})$`, "a commit", "its full hash, 40 or 64 of 0-9 a-f")), "accept",
+			"A commit whose removals were looked at and are meant."),
+	), "source", "Where the desired state is."),
+	opt(listOf(objectOf(
+		req(someOf(namespaceGlob), "namespaces", "Names or globs of namespaces."),
+		req(someOf(roleGlob), "roles", "Globs of role ARNs, target roles included."),
+	)), "allow", "What may be written: these roles, for ServiceAccounts of these namespaces. Required for repair and migrate."),
+	opt(listOf(namespaceGlob), "protect", "Namespaces in which nothing is ever written."),
+	opt(listOf(objectOf(
+		req(accountID, "id", "The account."),
+		req(with(matching(`^arn:[^:]+:iam::[^:]+:role/[^:]+$`, "a role ARN", "arn:aws:iam::210987654321:role/NAME"), checkRole),
+			"roleARN", "The role through which it is read."),
+		opt(orBlank(atMost(matching(`^[A-Za-z0-9_+=,.@:/-]{2,}$`, "an external id", "2 to 1224 of A-Z a-z 0-9 _ + = , . @ : / -"), 1224)), "externalID",
+			"The external id that the role's trust policy asks for."),
+	)), "accounts", "Other accounts whose roles are read."),
+	opt(orBlank(matching(`^o-[a-z0-9]{10,32}$`, "an organization's id", "o- and 10 to 32 of a-z 0-9")), "organizationID", "For aws:SourceOrgId."),
+	opt(objectOf(opt(orBlank(with(atMost(anyText, 2048), checkHTTP)), "url", "Base URL of the Prometheus API.")), "prometheus", "For proof: query."),
+	opt(objectOf(
+		initially(opt(&shape{kind: count, to: 1000}, "removalsPerHour", "Removals in a sliding hour."), 5),
+		initially(opt(&shape{kind: count, to: 1000}, "changesPerRound", "Writes in one round."), 20),
+	), "budgets", "How much one daemon changes."),
+	initially(opt(oneOf("never", "owned"), "prune", "What becomes of what left Git."), "never"),
+	opt(objectOf(
+		initially(opt(&shape{kind: count, from: 1, to: 1000}, "maxConcurrent", "Migrations under way at once."), 1),
+		initially(opt(&shape{kind: count, from: 1, to: 1000}, "perNamespace", "Migrations under way at once in one namespace."), 1),
+		initially(opt(&shape{kind: span, least: time.Minute, most: 24 * time.Hour}, "settle", "How long a write is given to be seen everywhere, 60s to 24h."), "60s"),
+		opt(orBlank(matching(`^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?(=[A-Za-z0-9._-]*)?(:(NoSchedule|PreferNoSchedule|NoExecute))?$`,
+			"a taint", "KEY, KEY=VALUE or KEY=VALUE:NoSchedule")), "startupTaint", "The taint that new nodes bear until their Pod Identity agent is ready."),
+		initially(opt(oneFlag, "pause", "Whether every step forward stops."), false),
+	), "migration", "How migrations proceed."),
+	opt(objectOf(
+		initially(opt(oneFlag, "cloudtrail", "Read CloudTrail for proof."), false),
+		initially(opt(oneFlag, "identityProbe", "Ask STS who a pod is."), false),
+		initially(opt(oneFlag, "secretKeys", "Read the key names of Secrets, to find static credentials."), false),
+		initially(opt(oneFlag, "self", "Let lanyard's own ServiceAccount and the Pod Identity agent's be managed."), false),
+		initially(opt(oneFlag, "pullRequests", "Open pull requests."), false),
+	), "features", "What is off unless named."),
+)
