@@ -1,0 +1,62 @@
+package awsd
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+// assumeRoleForPodIdentity is what the Pod Identity agent of a node calls with a pod's
+// token. It finds the association by the token's subject.
+// Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_auth_AssumeRoleForPodIdentity.html
+func (s *Server) assumeRoleForPodIdentity(c *call) (any, *apiError) {
+	var in struct{ Token string }
+	if json.Unmarshal(c.body, &in) != nil || in.Token == "" {
+		return nil, fail(400, "InvalidParameterException", "token must not be empty")
+	}
+	st, ok := s.clusters[clusterKey{c.Account, c.Region, c.path["clusterName"]}]
+	if !ok {
+		return nil, errNotFound("No cluster found for name: %s.", c.path["clusterName"])
+	}
+	claims, err := s.checkToken(in.Token, c.now, "InvalidTokenException")
+	if err != nil {
+		return nil, err
+	}
+	if claims.Issuer != st.Issuer || !slices.Contains(claims.Audience, podIdentityService) {
+		return nil, fail(400, "InvalidTokenException", "The token is not one of cluster %s for audience %s.", c.path["clusterName"], podIdentityService)
+	}
+	of, ok := claims.serviceAccount()
+	if !ok {
+		return nil, fail(400, "InvalidTokenException", "The token's subject is not a service account.")
+	}
+	claims.Namespace, claims.ServiceAccount = of.namespace, of.serviceAccount
+	ps, a, err := s.credentialsForPod(st, claims, c.now)
+	if err != nil {
+		return nil, err
+	}
+	ses := s.newSession(ps.role, ps.name, ps.tags, ps.transitive, ps.life, c.now)
+	return map[string]any{
+		"subject":                map[string]string{"namespace": a.Namespace, "serviceAccount": a.ServiceAccount},
+		"audience":               podIdentityService,
+		"podIdentityAssociation": map[string]string{"associationArn": a.ARN(), "associationId": a.ID},
+		"assumedRoleUser":        map[string]string{"arn": ses.arn, "assumeRoleId": ses.role.ID + ":" + ses.name},
+		"credentials": map[string]any{
+			"accessKeyId": ses.keyID, "secretAccessKey": ses.secret, "sessionToken": ses.token, "expiration": epoch(ses.expires),
+		},
+	}, nil
+}
+
+// credentialsForPod finds the association that EKS Auth sees by now and assumes its role.
+func (s *Server) credentialsForPod(st *clusterState, claims Claims, now time.Time) (podSession, Association, *apiError) {
+	of := subject{claims.Namespace, claims.ServiceAccount}
+	a, ok := s.associationAt(st.ARN, of, s.consistency.AssociationCredentials)
+	if !ok {
+		return podSession{}, a, errNotFound("No pod identity association found for service account %s in namespace %s.", of.serviceAccount, of.namespace)
+	}
+	ps, refused := s.podIdentity(st, a, claims.PodName, claims.PodUID, now)
+	if refused != nil {
+		return ps, a, &apiError{status: 400, code: "AccessDeniedException", why: refused.Error(),
+			message: "EKS does not have permissions to assume the associated role."}
+	}
+	return ps, a, nil
+}

@@ -1,0 +1,177 @@
+package awsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/lanyard-io/lanyard/internal/sandbox/virtual"
+)
+
+// Options are the choices that a [Server] is made with. All may be left out.
+type Options struct {
+	// Clock is the time; one that stands at 2026-11-23 09:00 UTC if nil. SDKs compare the
+	// expiry of credentials with the wall clock, so a clock that starts before today makes
+	// them renew at every call.
+	Clock *virtual.Clock
+
+	// Consistency delays what the API's writes show. Zero shows them at once.
+	Consistency Consistency
+
+	// Rates throttle each account's calls to a service ("iam", "sts", "eks", "eks-auth").
+	Rates map[string]Rate
+
+	// VerifyToken checks the signature of a ServiceAccount's token. If nil, every token
+	// that can be decoded counts as signed by its issuer.
+	VerifyToken func(token string, claims Claims) error
+}
+
+// Rate is a token bucket on virtual time.
+type Rate struct {
+	Burst     int
+	PerSecond float64
+}
+
+// Server is an AWS of one's own. Its methods are safe for use by several goroutines; a
+// Server must be made with [New].
+type Server struct {
+	clock       *virtual.Clock
+	verifyToken func(string, Claims) error
+	closing     chan struct{}
+
+	mu                  sync.Mutex
+	closed              bool
+	server              *http.Server
+	consistency         Consistency
+	accounts            map[string]*accountState
+	policies            map[string]Policy
+	clusters            map[clusterKey]*clusterState
+	addonConfigurations map[string]AddonConfiguration
+	sessions            map[string]session // By access key id.
+	parsed              map[string]*policy
+	faults              []*Fault
+	buckets             map[string]*bucket
+	rates               map[string]Rate
+	calls               []Call
+	made                int // Counts what was given a made-up name.
+}
+
+// New returns a server with an empty world, listening nowhere yet.
+func New(o Options) *Server {
+	if o.Clock == nil {
+		o.Clock = virtual.NewClock(time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC))
+	}
+	s := &Server{
+		clock: o.Clock, verifyToken: o.VerifyToken, closing: make(chan struct{}),
+		accounts: map[string]*accountState{}, policies: map[string]Policy{}, clusters: map[clusterKey]*clusterState{},
+		addonConfigurations: map[string]AddonConfiguration{}, sessions: map[string]session{},
+		parsed: map[string]*policy{}, buckets: map[string]*bucket{}, rates: o.Rates,
+	}
+	s.SetConsistency(o.Consistency)
+	return s
+}
+
+// SetConsistency changes the delays, also for writes already accepted. It panics on a
+// delay of more than an hour.
+func (s *Server) SetConsistency(c Consistency) {
+	if c.longest() > history {
+		panic("awsd: SetConsistency with a delay of more than an hour")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.consistency = c
+}
+
+// Handler returns the HTTP side of the server. It answers requests that reached it over
+// loopback and no others.
+func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
+
+// Start listens on address, such as "127.0.0.1:0", and returns the endpoint's URL. It
+// refuses an address that is not a loopback one.
+func (s *Server) Start(address string) (url string, err error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", fmt.Errorf("start AWS double: %w", err)
+	}
+	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
+		return "", fmt.Errorf("start AWS double: %s is not a loopback address: use 127.0.0.1 or [::1]", address)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.server != nil {
+		return "", errors.New("start AWS double: it was started before: make a new one")
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", fmt.Errorf("start AWS double: %w", err)
+	}
+	s.server = &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	go s.server.Serve(l) // Ends with Close.
+	return "http://" + l.Addr().String(), nil
+}
+
+// Close stops listening and lets go of calls that hang.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	server, first := s.server, !s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if first {
+		close(s.closing)
+	}
+	if server == nil || !first {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		return server.Close()
+	}
+	return nil
+}
+
+// parse returns a policy document parsed, from memory if it was seen before.
+func (s *Server) parse(doc string) (*policy, error) {
+	if p := s.parsed[doc]; p != nil {
+		return p, nil
+	}
+	p, err := parsePolicy(doc)
+	if err != nil {
+		return nil, err
+	}
+	if len(s.parsed) > 20_000 {
+		clear(s.parsed)
+	}
+	s.parsed[doc] = p
+	return p, nil
+}
+
+// bucket is the state of one account's calls to one service.
+type bucket struct {
+	tokens float64
+	at     time.Time
+}
+
+// throttled takes a token from the caller's bucket and reports whether there was none.
+func (s *Server) throttled(account, service string, now time.Time) bool {
+	rate, limited := s.rates[service]
+	if !limited {
+		return false
+	}
+	b := s.buckets[account+"/"+service]
+	if b == nil {
+		b = &bucket{tokens: float64(rate.Burst), at: now}
+		s.buckets[account+"/"+service] = b
+	}
+	b.tokens = min(float64(rate.Burst), b.tokens+now.Sub(b.at).Seconds()*rate.PerSecond)
+	b.at = now
+	if b.tokens < 1 {
+		return true
+	}
+	b.tokens--
+	return false
+}
