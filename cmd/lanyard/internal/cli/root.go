@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// Exit codes (design.md section 8).
+const (
+	exitOK      = 0
+	exitFailed  = 1 // could not answer
+	exitDiffers = 2 // differences, work or gaps left at the end
+)
+
+// World is what a command sees of the process it runs in.
+type World struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+}
+
+// System is the real process.
+func System() World {
+	return World{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}
+}
+
+// exit is an error that carries an exit code. With a nil cause nothing is printed:
+// the answer has been given already.
+type exit struct {
+	code  int
+	cause error
+}
+
+func (e *exit) Error() string {
+	if e.cause == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.cause.Error()
+}
+
+func (e *exit) Unwrap() error { return e.cause }
+
+// differs ends a command with exit code 2 if is holds.
+func differs(is bool) error {
+	if is {
+		return &exit{code: exitDiffers}
+	}
+	return nil
+}
+
+// Main runs the command line and returns the process's exit code.
+func Main(ctx context.Context, args []string, world World) int {
+	talk := newVoice(world)
+	root := newRoot(world, talk)
+	root.SetArgs(args)
+	root.SetOut(world.Stdout)
+	root.SetErr(world.Stderr)
+	err := root.ExecuteContext(ctx)
+	talk.close()
+	if err == nil {
+		return exitOK
+	}
+	if e, ok := errors.AsType[*exit](err); ok && e.cause == nil {
+		return e.code
+	}
+	for line := range strings.Lines(err.Error()) {
+		talk.say("%s", strings.TrimRight(line, "\n"))
+	}
+	if e, ok := errors.AsType[*exit](err); ok {
+		return e.code
+	}
+	return exitFailed
+}
+
+func newRoot(world World, talk *voice) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "lanyard",
+		Short: "Keep AWS EKS workload identities as Git declares them",
+		Long: `lanyard keeps AWS EKS workload identities as a Git repository declares them.
+
+It compares what Git wants with four live planes: ServiceAccount annotations, IAM trust
+policies, EKS Pod Identity associations, and what running pods were really given. It
+says what differs, and repairs what is its to repair.
+
+Every flag has an environment twin: --cluster is LANYARD_CLUSTER. AWS credentials and
+the kubeconfig are found as the AWS CLI and kubectl find them.`,
+		Example: `  # The main job on this machine, without an account or a cluster.
+  lanyard sandbox --scenario demo
+
+  # What differs between a working tree and the cluster?
+  lanyard diff --path fleet --cluster irsa-lab
+
+  # Are these files well formed?
+  lanyard validate --path fleet`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return fromEnvironment(cmd.Flags(), world.Getenv)
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w: see `%s --help`", err, cmd.CommandPath())
+	})
+	root.AddCommand(
+		newDiff(world, talk),
+		newSync(world, talk),
+		newSnapshot(world, talk),
+		newValidate(world, talk),
+		newSchema(world),
+		newSandbox(world, talk),
+		newVersion(world),
+	)
+	return root
+}
+
+// fromEnvironment gives each flag that was not set the value of its environment
+// twin: --api-token-file is LANYARD_API_TOKEN_FILE.
+func fromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
+	var errs []error
+	flags.VisitAll(func(f *pflag.Flag) {
+		name := "LANYARD_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value := getenv(name)
+		if f.Changed || value == "" || f.Name == "help" {
+			return
+		}
+		if err := flags.Set(f.Name, value); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	})
+	return errors.Join(errs...)
+}

@@ -1,0 +1,258 @@
+package live
+
+import (
+	"time"
+
+	"github.com/lanyard-io/lanyard/internal/identity"
+)
+
+// The head of a snapshot file.
+const (
+	APIVersion = "lanyard.io/v1alpha1"
+	Kind       = "Snapshot"
+)
+
+// Facts is one look at a cluster: plain data, the same in memory and in a file of
+// `kind: Snapshot`. Lists are sorted by their natural key. What is missing from a
+// list is absent, unless a [Gap] says that it could not be read; roles are the
+// exception and name their presence, because only those asked for are looked at.
+type Facts struct {
+	APIVersion string     `json:"apiVersion"`
+	Kind       string     `json:"kind"`
+	TakenAt    time.Time  `json:"takenAt"`
+	Cluster    Cluster    `json:"cluster"`
+	GuardRails GuardRails `json:"guardRails,omitzero"`
+
+	Namespaces      []Namespace      `json:"namespaces,omitempty"`
+	ServiceAccounts []ServiceAccount `json:"serviceAccounts,omitempty"`
+	Workloads       []Workload       `json:"workloads,omitempty"`
+	Pods            []Pod            `json:"pods,omitempty"`
+	Nodes           []Node           `json:"nodes,omitempty"`
+	Webhook         Webhook          `json:"webhook,omitzero"`
+
+	Associations    []Association    `json:"associations,omitempty"`
+	Addons          []Addon          `json:"addons,omitempty"`
+	FargateProfiles []FargateProfile `json:"fargateProfiles,omitempty"`
+
+	Accounts  []Account      `json:"accounts,omitempty"`
+	Roles     []Role         `json:"roles,omitempty"`
+	Providers []OIDCProvider `json:"oidcProviders,omitempty"`
+
+	Gaps []Gap `json:"gaps,omitempty"`
+}
+
+// Cluster is DescribeCluster's answer beside what the API server says of itself.
+type Cluster struct {
+	Name            string          `json:"name"`
+	ARN             string          `json:"arn"`
+	Issuer          identity.Issuer `json:"issuer"`                    // DescribeCluster, identity.oidc.issuer
+	APIServerIssuer identity.Issuer `json:"apiServerIssuer,omitempty"` // /.well-known/openid-configuration
+	Version         string          `json:"version,omitempty"`
+	Status          string          `json:"status,omitempty"`
+	AutoMode        bool            `json:"autoMode,omitempty"` // computeConfig.enabled
+	Hybrid          bool            `json:"hybrid,omitempty"`   // remoteNetworkConfig present
+	Outpost         bool            `json:"outpost,omitempty"`  // outpostConfig present
+	Caller          string          `json:"caller,omitempty"`   // STS GetCallerIdentity
+}
+
+// GuardRails are the operator's rules that were in force when the look was taken,
+// so that a report made from a file obeys the same ones.
+type GuardRails struct {
+	Mode           string      `json:"mode,omitempty"`
+	Allow          []AllowRule `json:"allow,omitempty"`
+	Protect        []string    `json:"protect,omitempty"`
+	Prune          string      `json:"prune,omitempty"`
+	OrganizationID string      `json:"organizationID,omitempty"`
+}
+
+// AllowRule is one rule of the configuration's allow list.
+type AllowRule struct {
+	Namespaces []string `json:"namespaces,omitempty"`
+	Roles      []string `json:"roles,omitempty"`
+}
+
+// Namespace is a Kubernetes namespace.
+type Namespace struct {
+	Name        string `json:"name"`
+	Terminating bool   `json:"terminating,omitempty"`
+	Pause       string `json:"pause,omitempty"` // annotation lanyard.io/pause
+}
+
+// ServiceAccount is a Kubernetes ServiceAccount, trimmed to its wiring.
+type ServiceAccount struct {
+	Namespace       string            `json:"namespace"`
+	Name            string            `json:"name"`
+	UID             string            `json:"uid,omitempty"`
+	ResourceVersion string            `json:"resourceVersion,omitempty"`
+	CreatedAt       time.Time         `json:"createdAt,omitzero"`
+	Terminating     bool              `json:"terminating,omitempty"`
+	Annotations     map[string]string `json:"annotations,omitempty"` // eks.amazonaws.com/* and lanyard.io/* only
+	Managers        []FieldManager    `json:"managers,omitempty"`    // who owns those annotations
+	Tool            string            `json:"tool,omitempty"`        // Helm, Argo CD, Flux, ... as recognised by labels and annotations
+}
+
+// FieldManager is one entry of managedFields that owns an annotation.
+// Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+type FieldManager struct {
+	Annotation string    `json:"annotation"`
+	Manager    string    `json:"manager"`
+	Operation  string    `json:"operation,omitempty"` // Apply or Update
+	Time       time.Time `json:"time,omitzero"`
+}
+
+// WorkloadRef names the object that makes pods.
+type WorkloadRef struct {
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+}
+
+// Workload is an object with a pod template: Deployment, StatefulSet, DaemonSet,
+// Job, CronJob, a ReplicaSet of nobody's, an Argo Rollout.
+type Workload struct {
+	Namespace      string            `json:"namespace"`
+	Kind           string            `json:"kind"`
+	Name           string            `json:"name"`
+	UID            string            `json:"uid,omitempty"`
+	ServiceAccount string            `json:"serviceAccount"`
+	Replicas       int               `json:"replicas"`
+	Suspended      bool              `json:"suspended,omitempty"` // CronJob suspend, Deployment paused
+	Done           bool              `json:"done,omitempty"`      // a Job that completed or failed: it makes no more pods
+	Owner          WorkloadRef       `json:"owner,omitzero"`      // a Job's CronJob
+	PodLabels      map[string]string `json:"podLabels,omitempty"`
+	NodeSelector   map[string]string `json:"nodeSelector,omitempty"`
+	OS             string            `json:"os,omitempty"` // linux or windows, from spec.os or the node selector
+	Scheduler      string            `json:"scheduler,omitempty"`
+}
+
+// Credential is where a container really gets its AWS credentials from, by its
+// admitted spec (domain.md section 2).
+type Credential string
+
+// The answers of domain.md section 2.
+const (
+	CredentialPodIdentity Credential = "pod-identity"
+	CredentialIRSA        Credential = "irsa"
+	CredentialBoth        Credential = "both"    // web identity variables by hand: the SDKs take those
+	CredentialStatic      Credential = "static"  // access keys in the environment
+	CredentialProfile     Credential = "profile" // a mounted or named AWS profile
+	CredentialBroken      Credential = "broken"  // variables without the token's mount
+	CredentialNone        Credential = "none"    // the node's role, or nothing
+)
+
+// Pod is a pod, trimmed to its wiring.
+type Pod struct {
+	Namespace      string            `json:"namespace"`
+	Name           string            `json:"name"`
+	UID            string            `json:"uid,omitempty"`
+	ServiceAccount string            `json:"serviceAccount"`
+	Node           string            `json:"node,omitempty"`
+	Owner          WorkloadRef       `json:"owner,omitzero"` // the Deployment behind a ReplicaSet; zero for a bare pod
+	CreatedAt      time.Time         `json:"createdAt"`
+	Phase          string            `json:"phase"` // Pending, Running, Succeeded, Failed, Unknown
+	Ready          bool              `json:"ready,omitempty"`
+	Terminating    bool              `json:"terminating,omitempty"`
+	Fargate        bool              `json:"fargate,omitempty"` // by scheduler, label or node
+	Windows        bool              `json:"windows,omitempty"` // by spec.os, node selector or node
+	HostNetwork    bool              `json:"hostNetwork,omitempty"`
+	Labels         map[string]string `json:"labels,omitempty"` // eks.amazonaws.com/* only
+	Containers     []Container       `json:"containers"`
+}
+
+// Container is what one container was given at admission.
+type Container struct {
+	Name         string     `json:"name"`
+	Init         bool       `json:"init,omitempty"`
+	Skipped      bool       `json:"skipped,omitempty"` // named by eks.amazonaws.com/skip-containers
+	Credential   Credential `json:"credential"`
+	Role         string     `json:"role,omitempty"`     // AWS_ROLE_ARN as admitted
+	Audience     string     `json:"audience,omitempty"` // of the token that is mounted
+	TokenSeconds int        `json:"tokenSeconds,omitempty"`
+	Why          string     `json:"why,omitempty"` // what is broken, or what shadows the mechanism
+}
+
+// Node is a node, with what decides whether Pod Identity is served on it.
+type Node struct {
+	Name          string    `json:"name"`
+	ComputeType   string    `json:"computeType,omitempty"` // ec2 (default), fargate, auto, hybrid
+	OS            string    `json:"os,omitempty"`
+	CreatedAt     time.Time `json:"createdAt,omitzero"`
+	Ready         bool      `json:"ready,omitempty"`
+	Unschedulable bool      `json:"unschedulable,omitempty"`
+	AgentReady    bool      `json:"agentReady,omitempty"` // a Ready eks-pod-identity-agent pod, or compute type auto
+}
+
+// Webhook is the MutatingWebhookConfiguration pod-identity-webhook.
+type Webhook struct {
+	Present       bool   `json:"present"`
+	FailurePolicy string `json:"failurePolicy,omitempty"`
+}
+
+// Association is an EKS Pod Identity association. ListPodIdentityAssociations
+// tells only its key, ID and owner; Described is false where the rest could not be read.
+// Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_PodIdentityAssociationSummary.html
+type Association struct {
+	Namespace      string            `json:"namespace"`
+	ServiceAccount string            `json:"serviceAccount"`
+	ID             string            `json:"id"`
+	ARN            string            `json:"arn,omitempty"`
+	OwnerARN       string            `json:"ownerARN,omitempty"` // an EKS add-on's
+	Described      bool              `json:"described"`
+	Role           identity.RoleARN  `json:"role,omitzero"`
+	TargetRole     identity.RoleARN  `json:"targetRole,omitzero"`
+	ExternalID     string            `json:"externalID,omitempty"`
+	SessionTagsOff bool              `json:"sessionTagsOff,omitempty"` // disableSessionTags
+	SessionPolicy  string            `json:"sessionPolicy,omitempty"`
+	Tags           map[string]string `json:"tags,omitempty"`
+	CreatedAt      time.Time         `json:"createdAt,omitzero"`
+	ModifiedAt     time.Time         `json:"modifiedAt,omitzero"`
+}
+
+// Addon is an EKS add-on.
+type Addon struct {
+	Name               string   `json:"name"`
+	Version            string   `json:"version,omitempty"`
+	Status             string   `json:"status,omitempty"`
+	ServiceAccountRole string   `json:"serviceAccountRoleARN,omitempty"`
+	Associations       []string `json:"podIdentityAssociations,omitempty"` // ARNs
+	Described          bool     `json:"described"`
+}
+
+// FargateProfile is an EKS Fargate profile.
+type FargateProfile struct {
+	Name      string            `json:"name"`
+	Status    string            `json:"status,omitempty"`
+	Selectors []FargateSelector `json:"selectors,omitempty"`
+	Described bool              `json:"described"`
+}
+
+// FargateSelector is one selector of a Fargate profile; `*` and `?` are wildcards.
+type FargateSelector struct {
+	Namespace string            `json:"namespace"`
+	Labels    map[string]string `json:"labels,omitempty"`
+}
+
+// Account is what concerns a whole AWS account.
+type Account struct {
+	ID             string `json:"id"`
+	TrustSizeQuota int    `json:"trustSizeQuota,omitempty"` // characters; GetAccountSummary, AssumeRolePolicySizeQuota
+	Roles          int    `json:"roles,omitempty"`          // GetAccountSummary
+}
+
+// Role is an IAM role that was asked for.
+type Role struct {
+	ARN               identity.RoleARN  `json:"arn"`
+	Presence          Presence          `json:"presence"`
+	TrustPolicy       string            `json:"trustPolicy,omitempty"` // the document's text, URL-decoded, as IAM keeps it
+	MaxSessionSeconds int               `json:"maxSessionSeconds,omitempty"`
+	Tags              map[string]string `json:"tags,omitempty"` // absent where the read was ListRoles, which omits them
+	CreatedAt         time.Time         `json:"createdAt,omitzero"`
+}
+
+// OIDCProvider is an IAM OpenID Connect provider.
+type OIDCProvider struct {
+	ARN       string   `json:"arn"`
+	Account   string   `json:"account"`
+	URL       string   `json:"url,omitempty"`
+	ClientIDs []string `json:"clientIDs,omitempty"`
+	Described bool     `json:"described"`
+}

@@ -1,0 +1,195 @@
+package plan
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/trust"
+)
+
+// ErrStale is what a guard answers when the world is not as the plan saw it: plan
+// again. A fact that cannot be read now is stale too.
+var ErrStale = errors.New("the world has moved since the plan was made")
+
+func stale(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrStale}, args...)...)
+}
+
+// Guard is a condition for taking a step. It is checked on a fresh look at the one
+// subject, right before the write. The list is sealed; each guard is plain data.
+//
+//sumtype:decl
+type Guard interface {
+	Kind() string
+	Check(*live.Snapshot) error
+	guard()
+}
+
+// TrustIs holds while a role's trust policy means what the plan saw.
+type TrustIs struct {
+	Role   identity.RoleARN `json:"role"`
+	Digest string           `json:"digest"`
+}
+
+// TrustAllows holds while a role's trust policy is judged allow for all requests.
+type TrustAllows struct {
+	Role     identity.RoleARN `json:"role"`
+	Requests []trust.Request  `json:"requests"`
+}
+
+// AnnotationIs holds while the ServiceAccount is the one that the plan saw and the
+// annotation has the value that it had; an empty value is no annotation.
+type AnnotationIs struct {
+	Subject identity.Subject `json:"subject"`
+	UID     string           `json:"uid"`
+	Key     string           `json:"key"`
+	Value   string           `json:"value"`
+}
+
+// AssociationIs holds while the subject's association has this ID, and role; an
+// empty ID is no association.
+type AssociationIs struct {
+	Subject identity.Subject `json:"subject"`
+	ID      string           `json:"id"`
+	Role    identity.RoleARN `json:"role,omitzero"`
+}
+
+// Unused holds while no live pod of the subject was given the mechanism (with that
+// role, where the pod shows it); without a mechanism it always holds. With Templates, no workload may name the
+// ServiceAccount either.
+type Unused struct {
+	Subject   identity.Subject   `json:"subject"`
+	Mechanism identity.Mechanism `json:"mechanism"`
+	Role      identity.RoleARN   `json:"role,omitzero"`
+	Templates bool               `json:"templates,omitempty"`
+}
+
+func (TrustIs) guard()       {}
+func (TrustAllows) guard()   {}
+func (AnnotationIs) guard()  {}
+func (AssociationIs) guard() {}
+func (Unused) guard()        {}
+
+// Kind returns "trust-is".
+func (TrustIs) Kind() string { return "trust-is" }
+
+// Kind returns "trust-allows".
+func (TrustAllows) Kind() string { return "trust-allows" }
+
+// Kind returns "annotation-is".
+func (AnnotationIs) Kind() string { return "annotation-is" }
+
+// Kind returns "association-is".
+func (AssociationIs) Kind() string { return "association-is" }
+
+// Kind returns "unused".
+func (Unused) Kind() string { return "unused" }
+
+// Check compares the digest of the policy's meaning.
+func (g TrustIs) Check(s *live.Snapshot) error {
+	doc, presence, err := s.Trust(g.Role)
+	switch {
+	case presence != live.Present:
+		return stale("role %s is %s", g.Role, presence)
+	case err != nil:
+		return stale("trust policy of %s: %v", g.Role, err)
+	case doc.Digest() != g.Digest:
+		return stale("the trust policy of %s has changed", g.Role)
+	}
+	return nil
+}
+
+// Check judges the policy again.
+func (g TrustAllows) Check(s *live.Snapshot) error {
+	doc, presence, err := s.Trust(g.Role)
+	if presence != live.Present || err != nil {
+		return stale("role %s is %s (%v)", g.Role, presence, err)
+	}
+	for _, r := range g.Requests {
+		if v := doc.Evaluate(r); v.Decision != trust.Allow {
+			return stale("role %s no longer lets %s in: %s", g.Role, r.Subject, v.Reason)
+		}
+	}
+	return nil
+}
+
+// Check compares UID and value.
+func (g AnnotationIs) Check(s *live.Snapshot) error {
+	a, presence := s.ServiceAccount(g.Subject)
+	switch {
+	case presence != live.Present:
+		return stale("ServiceAccount %s is %s", g.Subject, presence)
+	case a.UID != g.UID:
+		return stale("ServiceAccount %s was made again", g.Subject)
+	case a.Terminating:
+		return stale("ServiceAccount %s is being deleted", g.Subject)
+	case a.Annotations[g.Key] != g.Value:
+		return stale("annotation %s of %s is %q, not %q", g.Key, g.Subject, a.Annotations[g.Key], g.Value)
+	}
+	return nil
+}
+
+// Check compares ID and role.
+func (g AssociationIs) Check(s *live.Snapshot) error {
+	a, presence := s.Association(g.Subject)
+	switch {
+	case presence == live.Unknown:
+		return stale("the association of %s cannot be read", g.Subject)
+	case a.ID != g.ID:
+		return stale("the association of %s is %q, not %q", g.Subject, a.ID, g.ID)
+	case g.ID != "" && a.Role != g.Role:
+		return stale("the association of %s has role %s, not %s", g.Subject, a.Role, g.Role)
+	}
+	return nil
+}
+
+// Check looks for live users.
+func (g Unused) Check(s *live.Snapshot) error {
+	if user, known := firstUser(s, g); !known {
+		return stale("the pods and workloads of %s cannot be read", g.Subject)
+	} else if user != "" {
+		return stale("%s uses it", user)
+	}
+	return nil
+}
+
+// firstUser names a live user of what g speaks of; known is false where that cannot
+// be told.
+func firstUser(s *live.Snapshot, g Unused) (user string, known bool) {
+	pods, presence := s.Pods(g.Subject)
+	if presence != live.Present {
+		return "", false
+	}
+	for _, p := range pods {
+		if g.Templates {
+			return "pod " + p.Name, true // any pod of the ServiceAccount may be made again with what stands
+		}
+		if g.Mechanism != identity.None && p.Uses(g.Mechanism) && (g.Role.IsZero() || g.Mechanism == identity.PodIdentity || hasRole(p, g.Role)) {
+			return "pod " + p.Name, true
+		}
+	}
+	if !g.Templates {
+		return "", true
+	}
+	workloads, presence := s.Workloads(g.Subject)
+	if presence != live.Present {
+		return "", false
+	}
+	for _, w := range workloads {
+		if !w.Done {
+			return w.Kind + " " + w.Name, true
+		}
+	}
+	return "", true
+}
+
+func hasRole(p live.Pod, role identity.RoleARN) bool {
+	for _, c := range p.Containers {
+		if c.Role == role.String() {
+			return true
+		}
+	}
+	return false
+}

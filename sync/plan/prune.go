@@ -1,0 +1,261 @@
+package plan
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/sync/diff"
+	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/trust"
+)
+
+// sessionLife is how long credentials from Pod Identity live, so how long a role is
+// still needed after nothing points at it any more.
+// Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html; the
+// agent's cache may hold them as long (design.md section 5).
+const sessionLife = 6 * time.Hour
+
+// massRemoval is the tenth of what bears our mark above which nothing is pruned.
+const massRemoval = 10
+
+// leftovers narrows lanyard's own statements that a changed mapping no longer asks
+// for: those on the role of before, and those of another width.
+func (b *builder) leftovers() {
+	for _, o := range b.in.Result.Orphans {
+		if o.Gone {
+			continue
+		}
+		j := b.judged(o.Subject)
+		if j == nil || j.Class == diff.Held || j.Class == diff.Blind {
+			continue // said already
+		}
+		if b.busy(o.Subject) {
+			b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: Settling, Message: "something else is under way for this ServiceAccount; after that: drop statement " + o.Sid + " of role " + o.Role.Name})
+			continue
+		}
+		if o.Role == j.Mapping.Role {
+			b.dropWidth(j, o)
+		} else {
+			b.dropOldRole(j, o)
+		}
+	}
+}
+
+func (b *builder) judged(s identity.Subject) *diff.Judged {
+	for i := range b.in.Result.Judged {
+		if b.in.Result.Judged[i].Mapping.Subject == s {
+			return &b.in.Result.Judged[i]
+		}
+	}
+	return nil
+}
+
+// dropWidth drops our statement of another width, once the wanted one alone has been
+// seen to allow for settle.
+func (b *builder) dropWidth(j *diff.Judged, o diff.Orphan) {
+	if j.Document == nil || j.Trust.Decision != trust.Allow {
+		return
+	}
+	requests := j.Requests(b.cluster, j.Wanted, b.in.Policy.Diff)
+	edit, err := j.Document.RemoveSid(o.Sid)
+	if err != nil {
+		b.trustRefused(j, err)
+		return
+	}
+	if evaluate(edit.Document, requests).Decision == trust.Allow {
+		b.narrow(o, "trust allows without "+o.Sid+" "+trustCondition(j), b.in.Policy.Settle, Unused{Subject: o.Subject})
+		return
+	}
+	grant := j.Grant(b.cluster, j.Wanted)
+	if !j.Mapping.Adopt.Trust {
+		b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: OwnerMustAct,
+			Message: "Git asks for another width of trust, which needs another statement: add it, or let the mapping adopt: [trust]",
+			Handoff: &Handoff{What: "add this statement to the trust policy of role " + o.Role.Name, JSON: string(grant.Statement()), HCL: grant.HCL()}})
+		return
+	}
+	quota, _ := b.in.Snapshot.TrustQuota(o.Role.Account)
+	wider, err := edit.Document.Add(grant, quota) // what would be needed if the old one were not there
+	if err != nil {
+		b.trustRefused(j, err)
+		return
+	}
+	if beside, err := j.Document.Add(grant, quota); err != nil || !beside.Changed {
+		b.trustRefused(j, fmt.Errorf("the statement of width %s does not fit beside the old one (%d characters after both): %w", grant.Width, wider.After, err))
+		return
+	}
+	b.try(j, Step{Subject: o.Subject, Plane: diff.PlaneTrust, Effect: Widen,
+		Action:  PutTrustStatement{Role: o.Role, Grant: grant, Quota: quota},
+		Guards:  []Guard{TrustIs{Role: o.Role, Digest: j.Document.Digest()}},
+		Because: "Git asks for trust of width " + grant.Width.String() + "; the old statement goes once this one has been seen to allow"})
+}
+
+// dropOldRole drops our statement on the role of before, once nothing live can still
+// ask for it.
+func (b *builder) dropOldRole(j *diff.Judged, o diff.Orphan) {
+	if j.RoleInUse() == o.Role.String() || j.Class == diff.Transition {
+		return
+	}
+	wait, condition := b.in.Policy.Settle, "old role unused: "+o.Subject.String()+" "+o.Role.String()
+	if o.Mechanism == identity.PodIdentity && j.HasAssociation {
+		if until := j.Association.ModifiedAt.Add(sessionLife); until.After(b.now) {
+			b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: Settling, NotBefore: until,
+				Message: fmt.Sprintf("credentials of role %s may still be held by pods for %s after the association's update; then drop statement %s", o.Role.Name, sessionLife, o.Sid)})
+			return
+		}
+	}
+	b.narrow(o, condition, wait, Unused{Subject: o.Subject, Mechanism: irsaOnly(o.Mechanism), Role: o.Role})
+}
+
+// irsaOnly leaves Pod Identity out of a question about live users by role: its pods
+// do not show their role, and are waited out by time instead.
+func irsaOnly(m identity.Mechanism) identity.Mechanism {
+	if m == identity.PodIdentity {
+		return identity.None
+	}
+	return m
+}
+
+// narrow plans one removal of a statement, once nothing uses it and that has been so
+// for a time.
+func (b *builder) narrow(o diff.Orphan, condition string, wait time.Duration, unused Unused) {
+	if user, known := firstUser(b.in.Snapshot, unused); !known || user != "" {
+		b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: InUse, Message: fmt.Sprintf("statement %s of role %s stays: %s uses it", o.Sid, o.Role.Name, orUnknown(user))})
+		return
+	}
+	until, ok := b.settled(condition, wait)
+	if !ok {
+		b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: Settling, NotBefore: until, Message: "then drop statement " + o.Sid + " of role " + o.Role.Name})
+		return
+	}
+	doc, presence, err := b.in.Snapshot.Trust(o.Role)
+	if presence != live.Present || err != nil {
+		return
+	}
+	if _, err := doc.RemoveSid(o.Sid); err != nil {
+		b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: OwnerMustAct, Message: fmt.Sprintf("statement %s of role %s is not dropped: %v", o.Sid, o.Role.Name, err)})
+		return
+	}
+	b.step(Step{Subject: o.Subject, Plane: diff.PlaneTrust, Effect: Narrow,
+		Action:  DropTrustStatement{Role: o.Role, Sid: o.Sid},
+		Guards:  []Guard{TrustIs{Role: o.Role, Digest: doc.Digest()}, unused},
+		Because: o.Finding.Message})
+}
+
+func orUnknown(user string) string {
+	if user == "" {
+		return "something that cannot be read now"
+	}
+	return user
+}
+
+// prune removes what bears our mark and has left Git, one thing per subject and
+// round: first what gives new pods a role, then, when that is long gone, the trust.
+func (b *builder) prune() {
+	var gone []diff.Orphan
+	for _, o := range b.in.Result.Orphans {
+		if o.Gone {
+			gone = append(gone, o)
+		}
+	}
+	if len(gone) == 0 {
+		return
+	}
+	stop := Hold{Plane: diff.PlaneGit}
+	switch {
+	case b.in.Policy.Prune != desired.PruneOwned:
+		stop.Reason, stop.Message = PruneOff, "it has left Git and bears lanyard's mark, but the configuration says prune: never"
+	case len(gone)*massRemoval > b.in.Result.Marks && !b.in.Policy.Accepted:
+		stop.Reason = MassRemoval
+		stop.Message = fmt.Sprintf("%d of %d things that bear lanyard's mark have left Git at once, which is more than a tenth: nothing is removed until the configuration has source.accept: %s", len(gone), b.in.Result.Marks, b.in.Revision.Commit)
+	}
+	for _, o := range gone {
+		if stop.Reason != "" {
+			h := stop
+			h.Subject = o.Subject
+			b.hold(h)
+			continue
+		}
+		b.pruneOne(o, gone)
+	}
+}
+
+func (b *builder) pruneOne(o diff.Orphan, gone []diff.Orphan) {
+	if b.busy(o.Subject) {
+		return
+	}
+	if o.Sid != "" {
+		b.pruneStatement(o, gone)
+		return
+	}
+	unused := Unused{Subject: o.Subject, Mechanism: o.Mechanism, Templates: true}
+	if user, known := firstUser(b.in.Snapshot, unused); !known || user != "" {
+		b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneGit, Reason: InUse, Message: o.Finding.Message + "; it stays: " + orUnknown(user) + " uses it"})
+		return
+	}
+	s := Step{Subject: o.Subject, Effect: Narrow, Because: o.Finding.Message, Guards: []Guard{unused}}
+	if o.Association != nil {
+		s.Plane, s.Action = diff.PlaneAssociation, DeleteAssociation{ID: o.Association.ID}
+		s.Guards = append(s.Guards, AssociationIs{Subject: o.Subject, ID: o.Association.ID, Role: o.Association.Role})
+	} else {
+		a, _ := b.in.Snapshot.ServiceAccount(o.Subject)
+		s.Plane, s.Action = diff.PlaneServiceAccount, DropAnnotation{UID: a.UID, Key: diff.AnnotationRole, Old: o.Annotation}
+		s.Guards = append(s.Guards, AnnotationIs{Subject: o.Subject, UID: a.UID, Key: diff.AnnotationRole, Value: o.Annotation})
+	}
+	b.step(s)
+}
+
+// pruneStatement waits until nothing of the subject is wired, and for as long as
+// credentials may live after that.
+func (b *builder) pruneStatement(o diff.Orphan, gone []diff.Orphan) {
+	a, _ := b.in.Snapshot.ServiceAccount(o.Subject)
+	_, presence := b.in.Snapshot.Association(o.Subject)
+	wired := presence != live.Absent
+	if o.Mechanism == identity.IRSA {
+		wired = strings.TrimSpace(a.Annotations[diff.AnnotationRole]) == o.Role.String()
+	}
+	if wired {
+		b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: InUse, Message: fmt.Sprintf("statement %s of role %s stays while the ServiceAccount is wired to it", o.Sid, o.Role.Name)})
+		return
+	}
+	wait := sessionLife
+	if o.Mechanism == identity.IRSA {
+		wait = b.in.Policy.Settle
+	}
+	b.narrow(o, "nothing wired: "+o.Subject.String()+" "+o.Mechanism.String()+" "+o.Role.String(), wait, Unused{Subject: o.Subject, Mechanism: o.Mechanism, Role: o.Role})
+}
+
+// limit keeps the plan within the budgets of a round and of an hour. What must wait
+// is held in the same order in every round, so that nothing starves.
+func (b *builder) limit() {
+	removals := b.memory.removals()
+	var keep []Step
+	for _, s := range b.plan.Steps {
+		switch {
+		case len(keep) >= b.in.Policy.ChangesPerRound:
+			b.hold(Hold{Subject: s.Subject, Plane: s.Plane, Reason: ChangeBudget, NotBefore: b.now,
+				Message: fmt.Sprintf("%d changes are planned for this round already (budgets.changesPerRound); next round: %s", len(keep), s.Action)})
+		case s.Removes() && removals >= b.in.Policy.RemovalsPerHour:
+			b.hold(Hold{Subject: s.Subject, Plane: s.Plane, Reason: RemovalBudget, NotBefore: b.nextRemoval(),
+				Message: fmt.Sprintf("%d removals within an hour are as many as budgets.removalsPerHour allows; then: %s", removals, s.Action)})
+		default:
+			if s.Removes() {
+				removals++
+			}
+			keep = append(keep, s)
+		}
+	}
+	b.plan.Steps = append([]Step{}, keep...)
+}
+
+// nextRemoval returns when the oldest removal leaves the sliding hour.
+func (b *builder) nextRemoval() time.Time {
+	for _, w := range b.memory.Writes {
+		if w.Removes {
+			return w.At.Add(remembered)
+		}
+	}
+	return b.now.Add(remembered)
+}

@@ -1,0 +1,237 @@
+package plan
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/sync/diff"
+	"github.com/lanyard-io/lanyard/sync/trust"
+)
+
+// repairTrust plans the trust policy of the mapping's role for a mechanism, and
+// reports whether it already lets the ServiceAccount in.
+func (b *builder) repairTrust(j *diff.Judged, mechanism identity.Mechanism) (ready bool) {
+	m := j.Mapping
+	say := func(r Reason, format string, args ...any) {
+		b.hold(Hold{Subject: m.Subject, Plane: diff.PlaneTrust, Reason: r, Message: fmt.Sprintf(format, args...)})
+	}
+	if j.Lacks(diff.RoleMissing) {
+		say(OwnerMustAct, "create role %s; lanyard never creates one", m.Role)
+		return false
+	}
+	if j.Document == nil {
+		say(Undecidable, "the trust policy of role %s cannot be read as one, so it is not edited", m.Role.Name)
+		return false
+	}
+	requests := j.Requests(b.cluster, mechanism, b.in.Policy.Diff)
+	verdict := evaluate(j.Document, requests)
+	switch verdict.Decision {
+	case trust.Allow:
+		if mechanism == j.Wanted {
+			b.tooWide(j)
+		}
+		return true
+	case trust.Deny:
+	default:
+		say(Undecidable, "the trust policy of role %s cannot be judged, so it is neither edited nor built on: %s", m.Role.Name, verdict.Reason)
+		return false
+	}
+	grant := j.Grant(b.cluster, mechanism)
+	if verdict.Cause == trust.ExplicitDeny {
+		say(OwnerMustAct, "a Deny statement of role %s shuts this ServiceAccount out, and lanyard edits only its own statements: %s", m.Role.Name, verdict.Reason)
+		return false
+	}
+	if !m.Adopt.Trust && !hasSid(j.Document, grant.Sid()) {
+		b.hold(Hold{Subject: m.Subject, Plane: diff.PlaneTrust, Reason: OwnerMustAct,
+			Message: fmt.Sprintf("role %s must trust this ServiceAccount (%s): add the statement where the role is made, or let the mapping adopt: [trust]", m.Role.Name, verdict.Reason),
+			Handoff: &Handoff{Owner: b.ownerOfRole(m.Role), What: "add this statement to the trust policy of role " + m.Role.Name, JSON: string(grant.Statement()), HCL: grant.HCL()}})
+		return false
+	}
+	quota, _ := b.in.Snapshot.TrustQuota(m.Role.Account)
+	edit, err := j.Document.Add(grant, quota)
+	if err != nil {
+		b.trustRefused(j, err)
+		return false
+	}
+	if !edit.Changed || evaluate(edit.Document, requests).Decision != trust.Allow {
+		say(OwnerMustAct, "lanyard's own statement stands in role %s, but the policy still does not allow: %s", m.Role.Name, verdict.Reason)
+		return false
+	}
+	b.try(j, Step{Subject: m.Subject, Plane: diff.PlaneTrust, Effect: Widen,
+		Action:  PutTrustStatement{Role: m.Role, Grant: grant, Quota: quota},
+		Guards:  []Guard{TrustIs{Role: m.Role, Digest: j.Document.Digest()}},
+		Because: fmt.Sprintf("%s (the policy grows from %d to %d of %s characters)", verdict.Reason, edit.Before, edit.After, limit(quota))})
+	return false
+}
+
+func limit(quota int) string {
+	if quota == 0 {
+		return "an unknown number of"
+	}
+	return fmt.Sprint(quota)
+}
+
+func (b *builder) ownerOfRole(arn identity.RoleARN) string {
+	role, _ := b.in.Snapshot.Role(arn)
+	return diff.OwnerOfRole(role)
+}
+
+// evaluate returns the first verdict that is not Allow, else the last.
+func evaluate(doc *trust.Document, requests []trust.Request) (v trust.Verdict) {
+	for _, r := range requests {
+		if v = doc.Evaluate(r); v.Decision != trust.Allow {
+			return v
+		}
+	}
+	return v
+}
+
+func hasSid(doc *trust.Document, sid string) bool {
+	for _, s := range doc.Statements() {
+		if s.Sid == sid {
+			return true
+		}
+	}
+	return false
+}
+
+// trustRefused turns an edit that cannot be made into a hold with a way out.
+func (b *builder) trustRefused(j *diff.Judged, err error) {
+	h := Hold{Subject: j.Mapping.Subject, Plane: diff.PlaneTrust, Reason: OwnerMustAct,
+		Message: fmt.Sprintf("the trust policy of role %s is not edited: %v", j.Mapping.Role.Name, err)}
+	if q, full := errors.AsType[*trust.QuotaError](err); full {
+		h.Reason = TrustFull
+		widths := make([]string, len(q.Fits))
+		for i, w := range q.Fits {
+			widths[i] = w.String()
+		}
+		h.Message = fmt.Sprintf("the trust policy of role %s would have %d of %d characters; ", j.Mapping.Role.Name, q.After, q.Limit)
+		if len(widths) > 0 {
+			h.Message += "podIdentity.trust " + strings.Join(widths, " or ") + " would fit, or raise quota L-C07B4B0D, or take statements out"
+		} else {
+			h.Message += "raise quota L-C07B4B0D, or take statements out"
+		}
+	}
+	b.hold(h)
+}
+
+// tooWide says who must narrow a policy that lets in more than Git asks for, and
+// shrinks lanyard's own statement where it has become wider than needed.
+func (b *builder) tooWide(j *diff.Judged) {
+	if !j.Lacks(diff.TrustTooWide) {
+		return
+	}
+	m := j.Mapping
+	grant := j.Grant(b.cluster, j.Wanted)
+	if hasSid(j.Document, grant.Sid()) {
+		quota, _ := b.in.Snapshot.TrustQuota(m.Role.Account)
+		edit, err := j.Document.Add(grant, quota)
+		if err != nil {
+			b.trustRefused(j, err)
+			return
+		}
+		if edit.Changed && evaluate(edit.Document, j.Requests(b.cluster, j.Wanted, b.in.Policy.Diff)).Decision == trust.Allow {
+			b.narrowOwn(j, grant, quota)
+			return
+		}
+	}
+	for _, f := range j.Findings {
+		if f.Kind == diff.TrustTooWide {
+			b.hold(Hold{Subject: m.Subject, Plane: diff.PlaneTrust, Reason: OwnerMustAct,
+				Message: f.Message + ": narrow it where role " + m.Role.Name + " is made; lanyard edits only its own statements",
+				Handoff: &Handoff{Owner: f.Owner, What: "replace the wide statement by this one", JSON: string(grant.Statement()), HCL: grant.HCL()}})
+		}
+	}
+}
+
+// narrowOwn rewrites lanyard's own statement to what Git asks for now, once nothing
+// live needs more, and nothing else is under way for the subject.
+func (b *builder) narrowOwn(j *diff.Judged, grant trust.Grant, quota int) {
+	m := j.Mapping
+	if until, ok := b.settled("own statement is wider: "+m.Subject.String()+" "+grant.Sid()+" "+string(grant.Statement()), b.in.Policy.Settle); !ok {
+		b.hold(Hold{Subject: m.Subject, Plane: diff.PlaneTrust, Reason: Settling, NotBefore: until, Message: "lanyard's own statement is narrowed once nothing has needed more for " + b.in.Policy.Settle.String()})
+		return
+	}
+	b.try(j, Step{Subject: m.Subject, Plane: diff.PlaneTrust, Effect: Narrow,
+		Action:  PutTrustStatement{Role: m.Role, Grant: grant, Quota: quota},
+		Guards:  []Guard{TrustIs{Role: m.Role, Digest: j.Document.Digest()}},
+		Because: "lanyard's own statement allows more than Git asks for and live pods need"})
+}
+
+// provider holds what is missing at the IAM OIDC provider: it is never written.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_providers_create_oidc.html
+func (b *builder) provider(j *diff.Judged) (ready bool) {
+	m := j.Mapping
+	arn := b.cluster.Issuer.ProviderARN(m.Role.Partition, m.Role.Account)
+	switch {
+	case j.Lacks(diff.OIDCProviderMissing):
+		b.hold(Hold{Subject: m.Subject, Plane: diff.PlaneTrust, Reason: OwnerMustAct,
+			Message: "account " + m.Role.Account + " needs an OIDC provider for this cluster",
+			Handoff: &Handoff{What: "create the OIDC provider in account " + m.Role.Account,
+				Command: fmt.Sprintf("aws iam create-open-id-connect-provider --url %s --client-id-list %s", b.cluster.Issuer, strings.Join(j.Audiences(), " "))}})
+	case j.Lacks(diff.OIDCAudienceMissing):
+		for _, f := range j.Findings {
+			if f.Kind == diff.OIDCAudienceMissing {
+				b.hold(Hold{Subject: m.Subject, Plane: diff.PlaneTrust, Reason: OwnerMustAct, Message: f.Message,
+					Handoff: &Handoff{What: "add the client ID to the OIDC provider",
+						Command: fmt.Sprintf("aws iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn %s --client-id %s", arn, f.Expected)}})
+			}
+		}
+	default:
+		return true
+	}
+	return false
+}
+
+// slowdown is how long a statement that live pods depend on is left alone between
+// two restorations, once another writer keeps taking it away.
+const slowdown = 5 * time.Minute
+
+// try plans a step, unless another writer has undone the same one twice within the
+// last hour (design.md section 5). A statement that live pods depend on is restored
+// all the same, more slowly.
+func (b *builder) try(j *diff.Judged, s Step) {
+	n, last := b.memory.times(s)
+	if n < 2 {
+		b.step(s)
+		return
+	}
+	h := Hold{Subject: s.Subject, Plane: s.Plane, Reason: WriteConflict,
+		Message: fmt.Sprintf("another writer (%s) undid this %d times within an hour, so lanyard stops: %s", b.opponent(j, s), n, s.Action)}
+	if p, restores := s.Action.(PutTrustStatement); restores && s.Effect == Widen && needed(j, p.Grant.Mechanism) {
+		if !b.now.Before(last.Add(slowdown)) {
+			b.step(s)
+			return
+		}
+		h.NotBefore = last.Add(slowdown)
+		h.Message += "; live pods depend on it, so it is restored every " + slowdown.String()
+	}
+	b.hold(h)
+}
+
+func needed(j *diff.Judged, m identity.Mechanism) bool {
+	for _, p := range j.Pods {
+		if p.Uses(m) {
+			return true
+		}
+	}
+	return false
+}
+
+// opponent names the other writer, as far as the live world shows it.
+func (b *builder) opponent(j *diff.Judged, s Step) string {
+	name := ""
+	switch a := s.Action.(type) {
+	case SetAnnotation:
+		name = diff.OwnerOfAnnotation(j.ServiceAccount, a.Key)
+	case CreateAssociation, UpdateAssociation, DeleteAssociation:
+		name = diff.OwnerOfAssociation(j.Association, b.cluster)
+	case PutTrustStatement:
+		name = b.ownerOfRole(a.Role)
+	}
+	return cmp.Or(name, "unknown; see CloudTrail")
+}
