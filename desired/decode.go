@@ -81,7 +81,7 @@ func (d decoder) wrong(n *yaml.Node, what, instead string) { d.errs.add(d.at(n),
 // the paths of its keys.
 func (d decoder) object(n *yaml.Node, s *shape, name, prefix string, out fields) {
 	if n.Kind != yaml.MappingNode {
-		d.wrong(n, fmt.Sprintf("%s is %s", name, called(n)), "write keys: "+strings.Join(s.keys(), ", "))
+		d.wrong(n, fmt.Sprintf("%s is %s", name, called(n)), "write its keys: "+strings.Join(s.keys(), ", "))
 		return
 	}
 	seen := map[string]*yaml.Node{}
@@ -116,7 +116,7 @@ func (d decoder) object(n *yaml.Node, s *shape, name, prefix string, out fields)
 	}
 	for _, f := range s.fields {
 		if f.required && seen[f.key] == nil {
-			d.wrong(n, prefix+f.key+" is missing", "write it: "+lowerFirst(strings.TrimSuffix(f.doc, ".")))
+			d.wrong(n, prefix+f.key+" is missing", "write it ("+lowerFirst(strings.TrimSuffix(f.doc, "."))+")")
 		}
 	}
 }
@@ -166,12 +166,9 @@ func (d decoder) single(n *yaml.Node, s *shape, path string) any {
 	if s.kind == date && n.Kind == yaml.ScalarNode && n.ShortTag() == "!!timestamp" || isText(n) {
 		return d.text(n, s, path)
 	}
-	instead := "write text"
-	if n.Kind == yaml.ScalarNode && n.Value != "" {
-		instead = fmt.Sprintf("write text, %s in quotes", printable(n.Value))
-	}
-	if len(s.words) > 0 {
-		instead = "write " + choice(s.words)
+	instead := "write " + wanted(s)
+	if n.Kind == yaml.ScalarNode && n.Value != "" && len(s.words) == 0 && s.kind != span && (s.pattern == nil || s.pattern.MatchString(n.Value)) {
+		instead = "write it in quotes"
 	}
 	d.wrong(n, fmt.Sprintf("%s is %s", path, called(n)), instead)
 	return nil
@@ -271,7 +268,7 @@ func wanted(s *shape) string {
 	case s.write != "":
 		return s.write
 	}
-	return "something"
+	return "text"
 }
 
 func (d decoder) span(n *yaml.Node, s *shape, path string) any {

@@ -54,8 +54,11 @@ func ParseWindows(s string) (Windows, error) {
 	var w Windows
 	for _, part := range parts {
 		one, err := parseWindow(part)
-		if err != nil {
+		switch {
+		case err != nil && len(parts) > 1:
 			return Windows{}, fmt.Errorf("%q: %w", strings.TrimSpace(part), err)
+		case err != nil:
+			return Windows{}, err
 		}
 		w.list = append(w.list, one)
 	}
@@ -65,24 +68,25 @@ func ParseWindows(s string) (Windows, error) {
 func parseWindow(s string) (window, error) {
 	words := strings.Fields(s)
 	var w window
-	days := "every day"
-	switch len(words) {
-	case 2:
-		w.days = [7]bool{true, true, true, true, true, true, true}
-	case 3:
-		var err error
+	var err error
+	days := ""
+	switch {
+	case len(words) == 3:
 		if w.days, err = parseDays(words[0]); err != nil {
 			return window{}, err
 		}
-		days, words = words[0], words[1:]
-	default:
+		days, words = words[0]+" ", words[1:]
+	case len(words) != 2:
 		return window{}, fmt.Errorf("a window is days, times and a zone")
+	case strings.Contains(words[1], ":"):
+		return window{}, fmt.Errorf("the zone is missing")
+	default:
+		w.days = [7]bool{true, true, true, true, true, true, true}
 	}
 	from, to, ok := strings.Cut(words[0], "-")
 	if !ok {
 		return window{}, fmt.Errorf("times %q are not HH:MM-HH:MM", words[0])
 	}
-	var err error
 	if w.start, err = parseClock(from); err != nil {
 		return window{}, err
 	}
@@ -98,16 +102,8 @@ func parseWindow(s string) (window, error) {
 		w.end = minutesOfADay
 	}
 	// "Local" would read the machine that happens to run lanyard.
-	if words[1] == "Local" {
+	if w.zone, err = time.LoadLocation(words[1]); err != nil || words[1] == "Local" {
 		return window{}, fmt.Errorf("zone %q is not an IANA name", words[1])
-	}
-	if w.zone, err = time.LoadLocation(words[1]); err != nil {
-		return window{}, fmt.Errorf("zone %q is not an IANA name", words[1])
-	}
-	if days == "every day" {
-		days = ""
-	} else {
-		days += " "
 	}
 	w.text = fmt.Sprintf("%s%02d:%02d-%02d:%02d %s", days, w.start/60, w.start%60, w.end/60, w.end%60, words[1])
 	return w, nil

@@ -33,8 +33,14 @@ func nearest(s string, words []string) string {
 		return ""
 	}
 	best, closest := "", max(2, len(s)/3)+1
+	s = strings.ToLower(s)
 	for _, w := range words {
-		if d := distance(strings.ToLower(s), strings.ToLower(w)); d < closest && d < len(w) {
+		low := strings.ToLower(w)
+		d := distance(s, low)
+		if len(s) > 2 && (strings.HasPrefix(s, low) || strings.HasPrefix(low, s)) {
+			d = 1
+		}
+		if d < closest && d < len(w) {
 			best, closest = w, d
 		}
 	}

@@ -251,7 +251,7 @@ func called(n *yaml.Node) string {
 	case "!!int", "!!float":
 		return "a number"
 	case "!!bool":
-		return "true or false"
+		return "a boolean"
 	case "!!null":
 		return "empty"
 	case "!!timestamp":
