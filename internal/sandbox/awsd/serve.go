@@ -54,13 +54,24 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		panic(http.ErrAbortHandler)
 	case Cut:
-		panic(http.ErrAbortHandler) // Breaks the connection and logs nothing.
+		cut(w)
 	}
 	for k, v := range res.header {
 		w.Header().Set(k, v)
 	}
 	w.WriteHeader(res.status)
 	_, _ = w.Write(res.body) // A client that has gone is not our concern.
+}
+
+// cut breaks the connection in the middle of the status line. Breaking it any sooner would
+// let Go's HTTP client repeat a GET by itself, and nobody would notice the fault.
+func cut(w http.ResponseWriter) {
+	if conn, buf, err := http.NewResponseController(w).Hijack(); err == nil {
+		_, _ = buf.WriteString("HTTP/1.1 ")
+		_ = buf.Flush() // The connection is of no use whatever these say.
+		_ = conn.Close()
+	}
+	panic(http.ErrAbortHandler) // Ends the request and logs nothing.
 }
 
 // answer runs one request under the lock, so that every call is atomic and the record has
@@ -146,10 +157,13 @@ func (s *Server) route(c *call, r *http.Request) (operation, *apiError) {
 		return nil, fail(400, "MalformedQueryString", "The request is not a form posted to /.")
 	}
 	action, version := c.form.Get("Action"), c.form.Get("Version")
-	if c.Service == "" && action == "AssumeRoleWithWebIdentity" {
-		c.Service = "sts"
-	}
 	versions := map[string]string{"iam": iamVersion, "sts": stsVersion}
+	if c.Service == "" { // Not signed: the version tells the two apart.
+		c.Service = "sts"
+		if version == iamVersion {
+			c.Service = "iam"
+		}
+	}
 	c.Operation = action
 	do, ok := s.queryOperations()[c.Service][action]
 	if !ok || version != versions[c.Service] {
