@@ -200,7 +200,8 @@ func (d decoder) header(root *yaml.Node) (kind string, ours bool) {
 		return "", false
 	}
 	of, _, _ := strings.Cut(version.Value, "/")
-	if of != group {
+	ours = of == group || isKind(what.Value) && nearest(of, []string{group}) != "" // a slip must not read as "gone from Git"
+	if !ours {
 		return what.Value, false
 	}
 	if version.Value != APIVersion {
@@ -208,6 +209,11 @@ func (d decoder) header(root *yaml.Node) (kind string, ours bool) {
 		return "", true
 	}
 	return what.Value, true
+}
+
+// isKind reports whether a kind is one of lanyard's.
+func isKind(kind string) bool {
+	return slices.ContainsFunc(documents, func(of documentKind) bool { return of.kind == kind })
 }
 
 func (d decoder) unknownKind(root *yaml.Node, kind string) {

@@ -57,7 +57,7 @@ func oneEach(mappings []Mapping, cluster string, errs *collector) {
 		first, twice := names[m.Key()]
 		switch {
 		case i > 0 && mappings[i-1].Subject == m.Subject:
-			errs.add(m.At, fmt.Sprintf("a second mapping for ServiceAccount %s in cluster %s, the first is at %s", m.Subject, cluster, mappings[i-1].At), instead2)
+			errs.add(m.At, fmt.Sprintf("a second mapping for ServiceAccount %s in cluster %s, the first is at %s", m.Subject, cluster, mappings[i-1].At), apart)
 		case twice:
 			errs.add(m.At, fmt.Sprintf("a second mapping of the name %s in cluster %s, the first is at %s", m.Key(), cluster, first.At), "rename one")
 		default:
@@ -66,7 +66,8 @@ func oneEach(mappings []Mapping, cluster string, errs *collector) {
 	}
 }
 
-const instead2 = "delete one, or give them clusters that do not overlap"
+// apart is what to do about two mappings that mean the same.
+const apart = "delete one, or give them clusters that do not overlap"
 
 // expand returns the role that a template stands for.
 func (t template) expand(values func(string) (string, bool), of string, errs *collector) (identity.RoleARN, bool) {
@@ -92,26 +93,19 @@ func (t template) expand(values func(string) (string, bool), of string, errs *co
 }
 
 // Check says what is wrong whatever the cluster: mappings for one ServiceAccount
-// whose clusters certainly overlap, and ARNs that are malformed with a cluster's
-// name at its shortest. Its error is [Errors]. [Repository.For] finds the rest.
+// whose clusters certainly overlap, and ARNs that are malformed for a cluster
+// named there, or for any. Its error is [Errors]. [Repository.For] finds the rest.
 func (r *Repository) Check() error {
 	var errs collector
 	for _, d := range r.drafts {
-		for _, name := range d.literals() {
-			c := identity.Cluster{Name: name, Region: "x", Account: "123456789012", Partition: "aws"}
-			values := valuesOf(c, d.mapping.Subject)
-			_, good := d.role.expand(values, d.mapping.Key(), &errs)
-			if good && d.target.text != "" {
-				_, good = d.target.expand(values, d.mapping.Key(), &errs)
-			}
-			if !good {
-				break
-			}
+		values := valuesOf(someCluster(d.longestName()), d.mapping.Subject)
+		if _, good := d.role.expand(values, d.mapping.Key(), &errs); good && d.target.text != "" {
+			d.target.expand(values, d.mapping.Key(), &errs)
 		}
 	}
 	for _, w := range r.waivers {
 		if w.role.text != "" {
-			w.role.expand(valuesOf(identity.Cluster{Name: "x", Region: "x", Account: "123456789012", Partition: "aws"}, identity.Subject{}), "the waiver", &errs)
+			w.role.expand(valuesOf(someCluster("x"), identity.Subject{}), "the waiver", &errs)
 		}
 	}
 	drafts := slices.Clone(r.drafts)
@@ -121,7 +115,7 @@ func (r *Repository) Check() error {
 	for _, d := range drafts {
 		m := d.mapping
 		if first, ok := joined(bySubject, m.Subject).add(d, &budget); ok {
-			errs.add(m.At, fmt.Sprintf("a second mapping for ServiceAccount %s, the first is at %s", m.Subject, first), instead2)
+			errs.add(m.At, fmt.Sprintf("a second mapping for ServiceAccount %s, the first is at %s", m.Subject, first), apart)
 		} else if first, ok := joined(byKey, m.Key()).add(d, &budget); ok {
 			errs.add(m.At, fmt.Sprintf("a second mapping of the name %s, the first is at %s", m.Key(), first), "rename one")
 		}
@@ -129,18 +123,21 @@ func (r *Repository) Check() error {
 	return errs.errs.orNil()
 }
 
-// literals are the names among a draft's clusters, or the shortest there can be.
-func (d draft) literals() []string {
-	var names []string
+// longestName is the longest name among a draft's clusters, with which an ARN is
+// malformed if it is with any of them; or as short a name as there can be.
+func (d draft) longestName() string {
+	longest := "x"
 	for _, c := range d.clusters {
-		if !strings.ContainsAny(c, "*?") {
-			names = append(names, c)
+		if len(c) > len(longest) && !strings.ContainsAny(c, "*?") {
+			longest = c
 		}
 	}
-	if len(names) == 0 {
-		return []string{"x"}
-	}
-	return names
+	return longest
+}
+
+// someCluster is a cluster of which only the name is known.
+func someCluster(name string) identity.Cluster {
+	return identity.Cluster{Name: name, Region: "x", Account: "123456789012", Partition: "aws"}
 }
 
 // crowd are the clusters of the mappings that share a subject or a key.

@@ -28,11 +28,21 @@ func shortest(variable string) (string, bool) {
 // valuesOf returns the values of the variables for one ServiceAccount of one
 // cluster; what is not known of either is no value.
 func valuesOf(c identity.Cluster, s identity.Subject) func(string) (string, bool) {
-	return func(variable string) (string, bool) {
-		v := map[string]string{
-			"cluster": c.Name, "region": c.Region, "accountID": c.Account, "partition": c.Partition,
-			"namespace": s.Namespace, "serviceAccount": s.ServiceAccount,
-		}[variable]
+	return func(variable string) (v string, known bool) {
+		switch variable {
+		case "cluster":
+			v = c.Name
+		case "region":
+			v = c.Region
+		case "accountID":
+			v = c.Account
+		case "partition":
+			v = c.Partition
+		case "namespace":
+			v = s.Namespace
+		case "serviceAccount":
+			v = s.ServiceAccount
+		}
 		return v, v != ""
 	}
 }
