@@ -1,0 +1,72 @@
+package trust
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/lanyard-io/lanyard/internal/identity"
+)
+
+// large is a document of n statements of which the last speaks of the subject.
+func large(n int) string {
+	var stmts []string
+	for i := range n {
+		g := grantOf([]identity.Mechanism{identity.IRSA, identity.PodIdentity}[i%2], identity.WidthPinned)
+		if i < n-2 {
+			g.Subject.ServiceAccount = fmt.Sprint("other-", i)
+		}
+		stmts = append(stmts, string(g.Statement()))
+	}
+	return document(stmts)
+}
+
+func TestEvaluateAllocatesNothing(t *testing.T) {
+	d := mustParse(t, large(8))
+	for _, r := range []Request{irsa, podID} {
+		for _, ignore := range []bool{false, true} {
+			r.IgnoreOthers = ignore
+			if v := d.Evaluate(r); v.Decision != Allow {
+				t.Fatalf("want allow, got %s", v.Reason)
+			}
+			if raceEnabled {
+				continue // the race detector empties pools at random
+			}
+			if n := testing.AllocsPerRun(200, func() { d.Evaluate(r) }); n >= 1 {
+				t.Errorf("%v (IgnoreOthers %v): %v allocations, want none", r.Mechanism, ignore, n)
+			}
+		}
+	}
+}
+
+func BenchmarkEvaluate(b *testing.B) {
+	denied := irsa
+	denied.Subject.ServiceAccount = "nobody"
+	mine := podID
+	mine.IgnoreOthers = true
+	for _, bb := range []struct {
+		name string
+		n    int
+		r    Request
+	}{
+		{"irsa", 4, irsa}, {"pod-identity", 4, podID}, {"own", 4, mine}, {"denied", 4, denied}, {"110-statements", 110, irsa},
+	} {
+		d := mustParse(b, large(bb.n))
+		b.Run(bb.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				d.Evaluate(bb.r)
+			}
+		})
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	text := large(4)
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Parse(text); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
