@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/subtle"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/cgi"
@@ -173,7 +175,9 @@ func backend(repo *Repo, binary string) http.Handler {
 		Args: []string{
 			"-c", "uploadpack.allowReachableSHA1InWant=true", "-c", "safe.directory=*", "http-backend",
 		},
-		Dir: repo.Dir,
+		Dir:    repo.Dir,
+		Stderr: io.Discard, // the client is told the same
+		Logger: log.New(io.Discard, "", 0),
 		Env: []string{
 			"GIT_PROJECT_ROOT=" + repo.Dir, "GIT_HTTP_EXPORT_ALL=1",
 			"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "HOME=/nonexistent",

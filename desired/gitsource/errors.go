@@ -1,0 +1,63 @@
+package gitsource
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/lanyard-io/lanyard/internal/remedy"
+)
+
+// What went wrong, for [errors.Is]. Each error that is returned also has a
+// remedy.Class, and a text that says what to do next.
+var (
+	// ErrURL is a URL that this package cannot or will not read.
+	ErrURL = errors.New("unusable repository URL")
+	// ErrNoRepository means that there is no repository, or none that the token
+	// may see: hosts answer both alike.
+	ErrNoRepository = errors.New("no such repository")
+	// ErrUnsupported is a repository in a format that go-git cannot read.
+	ErrUnsupported = errors.New("unsupported repository format")
+	// ErrEmpty is a repository without a commit.
+	ErrEmpty = errors.New("empty repository")
+	// ErrRefNotFound is a branch, tag or commit that the repository does not
+	// have, or a short commit that names several.
+	ErrRefNotFound = errors.New("no such ref")
+	// ErrAuth means that the server refused the token, or asked for one.
+	ErrAuth = errors.New("authentication refused")
+	// ErrUnreachable means that no server answered as a Git server does.
+	ErrUnreachable = errors.New("repository unreachable")
+	// ErrLimit means that one of the Limits was passed.
+	ErrLimit = errors.New("over the limit")
+	// ErrMalformed is a revision that Git itself would refuse to check out.
+	ErrMalformed = errors.New("malformed repository")
+	// ErrEscapes is a symbolic link that leaves the tree.
+	ErrEscapes = errors.New("link leaves the tree")
+	// ErrClosed is a Source or WorkTree used after Close.
+	ErrClosed = errors.New("source is closed")
+)
+
+var (
+	errIsDir  = errors.New("is a directory")
+	errNotDir = errors.New("not a directory")
+	errLoop   = errors.New("links that go in a circle")
+)
+
+// scrubbed hides a secret that a server or a proxy has echoed into an error.
+type scrubbed struct {
+	error
+	secret string
+}
+
+func scrub(err error, secret Secret) error {
+	if err == nil || secret == "" || !strings.Contains(err.Error(), string(secret)) {
+		return err
+	}
+	return remedy.Mark(remedy.Of(err), scrubbed{err, string(secret)})
+}
+
+func (s scrubbed) Error() string {
+	return strings.ReplaceAll(s.error.Error(), s.secret, hidden)
+}
+
+// Is reports on the hidden error; there is no Unwrap, which would hand out its text.
+func (s scrubbed) Is(target error) bool { return errors.Is(s.error, target) }
