@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -103,6 +105,31 @@ func TestLinks(t *testing.T) {
 				t.Errorf("got:\n%s\nwant:\n%s", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestLinksOnDisk: links are judged before they are followed, on a file system that
+// would follow them anywhere.
+func TestLinksOnDisk(t *testing.T) {
+	t.Parallel()
+	outside, tree := t.TempDir(), t.TempDir()
+	for name, content := range map[string]string{
+		filepath.Join(outside, "secret.yaml"): mapping("demo", "secret", ""),
+		filepath.Join(tree, "a.yaml"):         mapping("demo", "a", ""),
+	} {
+		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, to := range map[string]string{"b.yaml": filepath.Join(outside, "secret.yaml"), "c": outside, "d.yaml": "a.yaml"} {
+		if err := os.Symlink(to, filepath.Join(tree, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const want = "b.yaml: a link that leaves the tree: keep files inside the repository\n" +
+		"c: a link that leaves the tree: keep files inside the repository"
+	if got := subjects(desired.Parse(os.DirFS(tree), nil, worktree)); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
 	}
 }
 

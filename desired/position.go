@@ -117,12 +117,12 @@ func (e Errors) Unwrap() []error {
 	return all
 }
 
-// orNil sorts the mistakes, drops those said twice, and returns nil when there
-// are none: a nil Errors in an error interface would not be nil.
+// orNil sorts the mistakes, and returns nil when there are none: a nil Errors in
+// an error interface would not be nil.
 func (e Errors) orNil() error {
 	if len(e) == 0 {
 		return nil
 	}
 	slices.SortStableFunc(e, func(a, b Error) int { return a.At.Compare(b.At) })
-	return slices.Compact(e)
+	return e
 }
