@@ -185,7 +185,23 @@ func (j *Judged) compareWidth(snap *live.Snapshot, opts Options, role live.Role)
 		j.add(Finding{Kind: TrustTooWide, Severity: Warning, Position: j.Mapping.RoleAt, Owner: OwnerOfRole(role),
 			Message:  v.Reason,
 			Expected: "trust of width " + width.String(), Actual: "more are let in"})
+		return
 	}
+	if own := j.Grant(snap.Cluster(), j.Wanted); j.OwnStatementDiffers(own) {
+		j.add(Finding{Kind: TrustTooWide, Severity: Warning, Position: j.Mapping.RoleAt, Owner: "lanyard",
+			Message:  fmt.Sprintf("lanyard's own statement %s allows more than Git asks for and live pods need", own.Sid()),
+			Expected: string(own.Statement()), Actual: "a wider statement of the same Sid"})
+	}
+}
+
+// OwnStatementDiffers reports whether lanyard's statement for a grant stands in the
+// role's trust policy, and means something else than lanyard would write now.
+func (j *Judged) OwnStatementDiffers(g trust.Grant) bool {
+	if !slices.ContainsFunc(j.Document.Statements(), func(s trust.Statement) bool { return s.Sid == g.Sid() }) {
+		return false
+	}
+	edit, err := j.Document.Add(g, 0)
+	return err == nil && edit.Changed
 }
 
 // compareProvider checks the IAM OIDC provider that an IRSA statement names. A

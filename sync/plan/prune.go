@@ -53,43 +53,51 @@ func (b *builder) judged(s identity.Subject) *diff.Judged {
 	return nil
 }
 
-// dropWidth drops our statement of another width, once the wanted one alone has been
-// seen to allow for settle.
+// widths adds our statement of the width that Git asks for now, where one of another
+// width stands and would be dropped for it.
+func (b *builder) widths() {
+	for _, o := range b.in.Result.Orphans {
+		j := b.judged(o.Subject)
+		if o.Gone || j == nil || o.Role != j.Mapping.Role || !b.mends(j) || b.busy(o.Subject) || b.paused(j) != "" || b.enough(j, o) {
+			continue
+		}
+		grant, doc := j.Grant(b.cluster, j.Wanted), b.document(o.Role)
+		if !j.Mapping.Adopt.Trust {
+			b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: OwnerMustAct,
+				Message: "Git asks for another width of trust, which needs another statement: add it, or let the mapping adopt: [trust]",
+				Handoff: &Handoff{What: "add this statement to the trust policy of role " + o.Role.Name, JSON: string(grant.Statement()), HCL: grant.HCL()}})
+			continue
+		}
+		quota, _ := b.in.Snapshot.TrustQuota(o.Role.Account)
+		beside, err := doc.Add(grant, quota)
+		switch {
+		case err != nil:
+			b.trustRefused(j, err)
+		case !beside.Changed:
+			b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: OwnerMustAct,
+				Message: "the statement of width " + grant.Width.String() + " stands beside the old one, but alone it does not allow: " + o.Finding.Message})
+		default:
+			b.edit(j, beside, Step{Subject: o.Subject, Plane: diff.PlaneTrust, Effect: Widen,
+				Action:  PutTrustStatement{Role: o.Role, Grant: grant, Quota: quota},
+				Guards:  []Guard{TrustIs{Role: o.Role, Digest: doc.Digest()}},
+				Because: "Git asks for trust of width " + grant.Width.String() + "; the old statement goes once this one has been seen to allow"})
+		}
+	}
+}
+
+// enough reports whether the policy allows what Git asks for without our statement of
+// another width.
+func (b *builder) enough(j *diff.Judged, o diff.Orphan) bool {
+	edit, err := b.document(o.Role).RemoveSid(o.Sid)
+	return err == nil && evaluate(edit.Document, j.Requests(b.cluster, j.Wanted, b.in.Policy.Diff)).Decision == trust.Allow
+}
+
+// dropWidth drops our statement of another width, once the policy has been seen to
+// allow without it for settle.
 func (b *builder) dropWidth(j *diff.Judged, o diff.Orphan) {
-	if j.Document == nil || j.Trust.Decision != trust.Allow {
-		return
+	if b.mends(j) && b.enough(j, o) {
+		b.narrow(j, o, "trust allows without "+o.Sid+" "+trustCondition(j), b.in.Policy.Settle, Unused{Subject: o.Subject})
 	}
-	requests := j.Requests(b.cluster, j.Wanted, b.in.Policy.Diff)
-	edit, err := j.Document.RemoveSid(o.Sid)
-	if err != nil {
-		b.trustRefused(j, err)
-		return
-	}
-	if evaluate(edit.Document, requests).Decision == trust.Allow {
-		b.narrow(o, "trust allows without "+o.Sid+" "+trustCondition(j), b.in.Policy.Settle, Unused{Subject: o.Subject})
-		return
-	}
-	grant := j.Grant(b.cluster, j.Wanted)
-	if !j.Mapping.Adopt.Trust {
-		b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: OwnerMustAct,
-			Message: "Git asks for another width of trust, which needs another statement: add it, or let the mapping adopt: [trust]",
-			Handoff: &Handoff{What: "add this statement to the trust policy of role " + o.Role.Name, JSON: string(grant.Statement()), HCL: grant.HCL()}})
-		return
-	}
-	quota, _ := b.in.Snapshot.TrustQuota(o.Role.Account)
-	wider, err := edit.Document.Add(grant, quota) // what would be needed if the old one were not there
-	if err != nil {
-		b.trustRefused(j, err)
-		return
-	}
-	if beside, err := j.Document.Add(grant, quota); err != nil || !beside.Changed {
-		b.trustRefused(j, fmt.Errorf("the statement of width %s does not fit beside the old one (%d characters after both): %w", grant.Width, wider.After, err))
-		return
-	}
-	b.try(j, Step{Subject: o.Subject, Plane: diff.PlaneTrust, Effect: Widen,
-		Action:  PutTrustStatement{Role: o.Role, Grant: grant, Quota: quota},
-		Guards:  []Guard{TrustIs{Role: o.Role, Digest: j.Document.Digest()}},
-		Because: "Git asks for trust of width " + grant.Width.String() + "; the old statement goes once this one has been seen to allow"})
 }
 
 // dropOldRole drops our statement on the role of before, once nothing live can still
@@ -106,7 +114,7 @@ func (b *builder) dropOldRole(j *diff.Judged, o diff.Orphan) {
 			return
 		}
 	}
-	b.narrow(o, condition, wait, Unused{Subject: o.Subject, Mechanism: irsaOnly(o.Mechanism), Role: o.Role})
+	b.narrow(j, o, condition, wait, Unused{Subject: o.Subject, Mechanism: irsaOnly(o.Mechanism), Role: o.Role})
 }
 
 // irsaOnly leaves Pod Identity out of a question about live users by role: its pods
@@ -120,7 +128,7 @@ func irsaOnly(m identity.Mechanism) identity.Mechanism {
 
 // narrow plans one removal of a statement, once nothing uses it and that has been so
 // for a time.
-func (b *builder) narrow(o diff.Orphan, condition string, wait time.Duration, unused Unused) {
+func (b *builder) narrow(j *diff.Judged, o diff.Orphan, condition string, wait time.Duration, unused Unused) {
 	if user, known := firstUser(b.in.Snapshot, unused); !known || user != "" {
 		b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: InUse, Message: fmt.Sprintf("statement %s of role %s stays: %s uses it", o.Sid, o.Role.Name, orUnknown(user))})
 		return
@@ -130,15 +138,20 @@ func (b *builder) narrow(o diff.Orphan, condition string, wait time.Duration, un
 		b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: Settling, NotBefore: until, Message: "then drop statement " + o.Sid + " of role " + o.Role.Name})
 		return
 	}
-	doc, presence, err := b.in.Snapshot.Trust(o.Role)
-	if presence != live.Present || err != nil {
+	doc := b.document(o.Role)
+	if doc == nil {
 		return
 	}
-	if _, err := doc.RemoveSid(o.Sid); err != nil {
+	edit, err := doc.RemoveSid(o.Sid)
+	if err != nil {
 		b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: OwnerMustAct, Message: fmt.Sprintf("statement %s of role %s is not dropped: %v", o.Sid, o.Role.Name, err)})
 		return
 	}
-	b.step(Step{Subject: o.Subject, Plane: diff.PlaneTrust, Effect: Narrow,
+	if user := b.loses(o.Role, doc, edit.Document); user != "" {
+		b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: InUse, Message: fmt.Sprintf("statement %s of role %s stays: %s lives on it", o.Sid, o.Role.Name, user)})
+		return
+	}
+	b.edit(j, edit, Step{Subject: o.Subject, Plane: diff.PlaneTrust, Effect: Narrow,
 		Action:  DropTrustStatement{Role: o.Role, Sid: o.Sid},
 		Guards:  []Guard{TrustIs{Role: o.Role, Digest: doc.Digest()}, unused},
 		Because: o.Finding.Message})
@@ -224,7 +237,7 @@ func (b *builder) pruneStatement(o diff.Orphan, gone []diff.Orphan) {
 	if o.Mechanism == identity.IRSA {
 		wait = b.in.Policy.Settle
 	}
-	b.narrow(o, "nothing wired: "+o.Subject.String()+" "+o.Mechanism.String()+" "+o.Role.String(), wait, Unused{Subject: o.Subject, Mechanism: o.Mechanism, Role: o.Role})
+	b.narrow(nil, o, "nothing wired: "+o.Subject.String()+" "+o.Mechanism.String()+" "+o.Role.String(), wait, Unused{Subject: o.Subject, Mechanism: o.Mechanism, Role: o.Role})
 }
 
 // limit keeps the plan within the budgets of a round and of an hour. What must wait
@@ -232,19 +245,30 @@ func (b *builder) pruneStatement(o diff.Orphan, gone []diff.Orphan) {
 func (b *builder) limit() {
 	removals := b.memory.removals()
 	var keep []Step
+	held := map[identity.RoleARN]time.Time{} // roles of which an edit is held, and until when: later edits build on it
 	for _, s := range b.plan.Steps {
+		role, edits := editedRole(s.Action)
+		until, blocked := held[role]
 		switch {
+		case edits && blocked:
+			b.hold(Hold{Subject: s.Subject, Plane: s.Plane, Reason: ChangeBudget, NotBefore: until,
+				Message: fmt.Sprintf("an earlier edit of role %s waits; after it: %s", role.Name, s.Action)})
+			continue
 		case len(keep) >= b.in.Policy.ChangesPerRound:
 			b.hold(Hold{Subject: s.Subject, Plane: s.Plane, Reason: ChangeBudget, NotBefore: b.now,
 				Message: fmt.Sprintf("%d changes are planned for this round already (budgets.changesPerRound); next round: %s", len(keep), s.Action)})
 		case s.Removes() && removals >= b.in.Policy.RemovalsPerHour:
-			b.hold(Hold{Subject: s.Subject, Plane: s.Plane, Reason: RemovalBudget, NotBefore: b.nextRemoval(),
+			b.hold(Hold{Subject: s.Subject, Plane: s.Plane, Reason: RemovalBudget, NotBefore: b.nextRemoval(), // zero with a budget of none
 				Message: fmt.Sprintf("%d removals within an hour are as many as budgets.removalsPerHour allows; then: %s", removals, s.Action)})
 		default:
 			if s.Removes() {
 				removals++
 			}
 			keep = append(keep, s)
+			continue
+		}
+		if edits {
+			held[role] = b.plan.Holds[len(b.plan.Holds)-1].NotBefore
 		}
 	}
 	b.plan.Steps = append([]Step{}, keep...)
@@ -257,5 +281,8 @@ func (b *builder) nextRemoval() time.Time {
 			return w.At.Add(remembered)
 		}
 	}
-	return b.now.Add(remembered)
+	if b.in.Policy.RemovalsPerHour > 0 {
+		return b.now.Add(remembered)
+	}
+	return time.Time{}
 }

@@ -43,6 +43,7 @@ type Input struct {
 func Repair(in Input) (Plan, Memory) {
 	b := &builder{
 		in:      in,
+		docs:    map[identity.RoleARN]*trust.Document{},
 		now:     in.Snapshot.Facts().TakenAt,
 		cluster: in.Snapshot.Cluster(),
 		memory:  in.Memory.forget(in.Snapshot.Facts().TakenAt),
@@ -55,6 +56,14 @@ func Repair(in Input) (Plan, Memory) {
 	for i := range in.Result.Judged {
 		b.repair(&in.Result.Judged[i])
 	}
+	b.widths()
+	// Narrowing comes last, so that an edit of a shared role that waits for the budget
+	// of removals never holds up one that lets somebody in.
+	for i := range in.Result.Judged {
+		if j := &in.Result.Judged[i]; b.mends(j) && b.paused(j) == "" {
+			b.tooWide(j)
+		}
+	}
 	b.leftovers()
 	b.prune()
 	b.limit()
@@ -66,6 +75,7 @@ func Repair(in Input) (Plan, Memory) {
 
 type builder struct {
 	in      Input
+	docs    map[identity.RoleARN]*trust.Document // trust policies as this plan leaves them
 	now     time.Time
 	cluster identity.Cluster
 	memory  Memory
@@ -91,8 +101,8 @@ func (b *builder) since(condition string) time.Time {
 
 // settled reports whether a condition has been seen to hold for a time, and until
 // when to wait if not.
-func (b *builder) settled(condition string, for_ time.Duration) (until time.Time, ok bool) {
-	until = b.since(condition).Add(for_)
+func (b *builder) settled(condition string, long time.Duration) (until time.Time, ok bool) {
+	until = b.since(condition).Add(long)
 	return until, !until.After(b.now)
 }
 
@@ -124,6 +134,12 @@ func (b *builder) repair(j *diff.Judged) {
 	default:
 		b.repairDrift(j)
 	}
+}
+
+// mends reports whether a subject's details are repaired: it is on the right
+// mechanism, and there to be repaired.
+func (b *builder) mends(j *diff.Judged) bool {
+	return j.Class == diff.Drift && j.Document != nil && j.Trust.Decision == trust.Allow && !b.terminating(j) && !j.Lacks(diff.ServiceAccountMissing)
 }
 
 // terminating reports whether the subject is going away.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/sync/diff"
+	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/trust"
 )
 
@@ -27,13 +28,11 @@ func (b *builder) repairTrust(j *diff.Judged, mechanism identity.Mechanism) (rea
 		say(Undecidable, "the trust policy of role %s cannot be read as one, so it is not edited", m.Role.Name)
 		return false
 	}
+	doc := b.document(m.Role)
 	requests := j.Requests(b.cluster, mechanism, b.in.Policy.Diff)
 	verdict := evaluate(j.Document, requests)
 	switch verdict.Decision {
 	case trust.Allow:
-		if mechanism == j.Wanted {
-			b.tooWide(j)
-		}
 		return true
 	case trust.Deny:
 	default:
@@ -52,7 +51,7 @@ func (b *builder) repairTrust(j *diff.Judged, mechanism identity.Mechanism) (rea
 		return false
 	}
 	quota, _ := b.in.Snapshot.TrustQuota(m.Role.Account)
-	edit, err := j.Document.Add(grant, quota)
+	edit, err := doc.Add(grant, quota)
 	if err != nil {
 		b.trustRefused(j, err)
 		return false
@@ -61,9 +60,9 @@ func (b *builder) repairTrust(j *diff.Judged, mechanism identity.Mechanism) (rea
 		say(OwnerMustAct, "lanyard's own statement stands in role %s, but the policy still does not allow: %s", m.Role.Name, verdict.Reason)
 		return false
 	}
-	b.try(j, Step{Subject: m.Subject, Plane: diff.PlaneTrust, Effect: Widen,
+	b.edit(j, edit, Step{Subject: m.Subject, Plane: diff.PlaneTrust, Effect: Widen,
 		Action:  PutTrustStatement{Role: m.Role, Grant: grant, Quota: quota},
-		Guards:  []Guard{TrustIs{Role: m.Role, Digest: j.Document.Digest()}},
+		Guards:  []Guard{TrustIs{Role: m.Role, Digest: doc.Digest()}},
 		Because: fmt.Sprintf("%s (the policy grows from %d to %d of %s characters)", verdict.Reason, edit.Before, edit.After, limit(quota))})
 	return false
 }
@@ -127,39 +126,130 @@ func (b *builder) tooWide(j *diff.Judged) {
 	}
 	m := j.Mapping
 	grant := j.Grant(b.cluster, j.Wanted)
-	if hasSid(j.Document, grant.Sid()) {
-		quota, _ := b.in.Snapshot.TrustQuota(m.Role.Account)
-		edit, err := j.Document.Add(grant, quota)
-		if err != nil {
-			b.trustRefused(j, err)
-			return
-		}
-		if edit.Changed && evaluate(edit.Document, j.Requests(b.cluster, j.Wanted, b.in.Policy.Diff)).Decision == trust.Allow {
-			b.narrowOwn(j, grant, quota)
-			return
-		}
+	if j.OwnStatementDiffers(grant) {
+		b.narrowOwn(j, grant)
+		return
 	}
 	for _, f := range j.Findings {
 		if f.Kind == diff.TrustTooWide {
 			b.hold(Hold{Subject: m.Subject, Plane: diff.PlaneTrust, Reason: OwnerMustAct,
 				Message: f.Message + ": narrow it where role " + m.Role.Name + " is made; lanyard edits only its own statements",
-				Handoff: &Handoff{Owner: f.Owner, What: "replace the wide statement by this one", JSON: string(grant.Statement()), HCL: grant.HCL()}})
+				Handoff: &Handoff{Owner: f.Owner, What: "add a statement like this one for every ServiceAccount that is to be let in, then take the wide one out", JSON: string(grant.Statement()), HCL: grant.HCL()}})
 		}
 	}
 }
 
 // narrowOwn rewrites lanyard's own statement to what Git asks for now, once nothing
 // live needs more, and nothing else is under way for the subject.
-func (b *builder) narrowOwn(j *diff.Judged, grant trust.Grant, quota int) {
+func (b *builder) narrowOwn(j *diff.Judged, grant trust.Grant) {
 	m := j.Mapping
-	if until, ok := b.settled("own statement is wider: "+m.Subject.String()+" "+grant.Sid()+" "+string(grant.Statement()), b.in.Policy.Settle); !ok {
-		b.hold(Hold{Subject: m.Subject, Plane: diff.PlaneTrust, Reason: Settling, NotBefore: until, Message: "lanyard's own statement is narrowed once nothing has needed more for " + b.in.Policy.Settle.String()})
+	hold := func(r Reason, until time.Time, format string, args ...any) {
+		b.hold(Hold{Subject: m.Subject, Plane: diff.PlaneTrust, Reason: r, NotBefore: until,
+			Message: fmt.Sprintf("lanyard's own statement in role %s allows more than Git asks for: ", m.Role.Name) + fmt.Sprintf(format, args...)})
+	}
+	if b.busy(m.Subject) {
+		hold(Settling, time.Time{}, "something else is under way for this ServiceAccount; after that it is narrowed")
 		return
 	}
-	b.try(j, Step{Subject: m.Subject, Plane: diff.PlaneTrust, Effect: Narrow,
+	doc := b.document(m.Role)
+	quota, _ := b.in.Snapshot.TrustQuota(m.Role.Account)
+	edit, err := doc.Add(grant, quota)
+	if err != nil {
+		b.trustRefused(j, err)
+		return
+	}
+	if v := evaluate(edit.Document, j.Requests(b.cluster, j.Wanted, b.in.Policy.Diff)); v.Decision != trust.Allow {
+		hold(OwnerMustAct, time.Time{}, "what lanyard would write does not allow it: %s", v.Reason)
+		return
+	}
+	if user := b.loses(m.Role, doc, edit.Document); user != "" {
+		hold(InUse, time.Time{}, "%s lives on it", user)
+		return
+	}
+	condition := "own statement is wider: " + m.Subject.String() + " " + grant.Sid() + " " + string(grant.Statement())
+	if until, ok := b.settled(condition, b.in.Policy.Settle); !ok {
+		hold(Settling, until, "it is narrowed once nothing has needed more for %s", b.in.Policy.Settle)
+		return
+	}
+	b.edit(j, edit, Step{Subject: m.Subject, Plane: diff.PlaneTrust, Effect: Narrow,
 		Action:  PutTrustStatement{Role: m.Role, Grant: grant, Quota: quota},
-		Guards:  []Guard{TrustIs{Role: m.Role, Digest: j.Document.Digest()}},
+		Guards:  []Guard{TrustIs{Role: m.Role, Digest: doc.Digest()}},
 		Because: "lanyard's own statement allows more than Git asks for and live pods need"})
+}
+
+// document returns a role's trust policy as this plan leaves it: a role that many
+// share is edited by several steps of one round, each guarded by what the step before
+// leaves. It is nil for a policy that cannot be read.
+func (b *builder) document(role identity.RoleARN) *trust.Document {
+	if doc, planned := b.docs[role]; planned {
+		return doc
+	}
+	doc, presence, err := b.in.Snapshot.Trust(role)
+	if presence != live.Present || err != nil {
+		return nil
+	}
+	return doc
+}
+
+// edit plans a step that edits a trust policy.
+func (b *builder) edit(j *diff.Judged, e trust.Edit, s Step) {
+	if role, is := editedRole(s.Action); is && b.try(j, s) {
+		b.docs[role] = e.Document
+	}
+}
+
+func editedRole(a Action) (identity.RoleARN, bool) {
+	switch a := a.(type) {
+	case PutTrustStatement:
+		return a.Role, true
+	case DropTrustStatement:
+		return a.Role, true
+	case SetAnnotation, DropAnnotation, CreateAssociation, UpdateAssociation, DeleteAssociation:
+	}
+	return identity.RoleARN{}, false
+}
+
+// loses names a ServiceAccount of this cluster, whether Git names it or not, that a
+// role's policy lets in before an edit and not after it (design.md, law 1). A wide
+// statement of ours may be all that another subject's pods have.
+func (b *builder) loses(role identity.RoleARN, before, after *trust.Document) string {
+	for _, s := range b.in.Snapshot.Subjects() {
+		for _, r := range b.wired(s, role) {
+			if before.Evaluate(r).Decision != trust.Deny && after.Evaluate(r).Decision != trust.Allow {
+				return s.String()
+			}
+		}
+	}
+	return ""
+}
+
+// wired returns the requests that pods of a subject make, or would make if they were
+// started now, of a role.
+func (b *builder) wired(s identity.Subject, role identity.RoleARN) []trust.Request {
+	base := trust.Request{Subject: s, Cluster: b.cluster, OrgID: b.in.Policy.Diff.OrganizationID}
+	var out []trust.Request
+	if a, _ := b.in.Snapshot.Association(s); a.Role == role {
+		r := base
+		r.Mechanism, r.SessionTags = identity.PodIdentity, !a.SessionTagsOff
+		out = append(out, r)
+	}
+	irsa := func(audience string) {
+		r := base
+		r.Mechanism, r.Provider, r.Audience = identity.IRSA, b.cluster.Issuer.ProviderARN(role.Partition, role.Account), cmp.Or(audience, diff.DefaultAudience)
+		out = append(out, r)
+	}
+	if a, _ := b.in.Snapshot.ServiceAccount(s); a.Annotations[diff.AnnotationRole] == role.String() {
+		irsa(a.Annotations[diff.AnnotationAudience])
+	}
+	pods, _ := b.in.Snapshot.Pods(s)
+	for _, p := range pods {
+		for _, c := range p.Containers {
+			if c.Role == role.String() {
+				irsa(c.Audience)
+			}
+		}
+	}
+	return out
 }
 
 // provider holds what is missing at the IAM OIDC provider: it is never written.
@@ -194,23 +284,24 @@ const slowdown = 5 * time.Minute
 // try plans a step, unless another writer has undone the same one twice within the
 // last hour (design.md section 5). A statement that live pods depend on is restored
 // all the same, more slowly.
-func (b *builder) try(j *diff.Judged, s Step) {
+func (b *builder) try(j *diff.Judged, s Step) (planned bool) {
 	n, last := b.memory.times(s)
 	if n < 2 {
 		b.step(s)
-		return
+		return true
 	}
 	h := Hold{Subject: s.Subject, Plane: s.Plane, Reason: WriteConflict,
 		Message: fmt.Sprintf("another writer (%s) undid this %d times within an hour, so lanyard stops: %s", b.opponent(j, s), n, s.Action)}
 	if p, restores := s.Action.(PutTrustStatement); restores && s.Effect == Widen && needed(j, p.Grant.Mechanism) {
 		if !b.now.Before(last.Add(slowdown)) {
 			b.step(s)
-			return
+			return true
 		}
 		h.NotBefore = last.Add(slowdown)
 		h.Message += "; live pods depend on it, so it is restored every " + slowdown.String()
 	}
 	b.hold(h)
+	return false
 }
 
 func needed(j *diff.Judged, m identity.Mechanism) bool {
