@@ -19,9 +19,22 @@
 //		Provider:  cluster.Issuer.ProviderARN("aws", "123456789012"),
 //		Audience:  "sts.amazonaws.com",
 //	})
-//	// v.Decision == trust.Deny
-//	// v.Reason == "statement 1 allows demo/s3-writer, the pod is demo/s3-reader: oidc.eks...:sub differs"
+//	// v.Decision == trust.Deny, v.Cause == trust.OtherSubject
+//	// v.Reason == "statement 1 allows demo/s3-writer, the pod is demo/s3-reader: :sub differs"
 //
 // The rules are those of the IAM User Guide; each is cited where it is coded.
-// Where the guide is silent the answer is the strict one, and the code says so.
+// Where the guide is silent, lanyard is strict:
+//
+//   - A value that its operator cannot read (a number that is none, an ARN
+//     pattern of fewer than six parts, a policy variable without its brace) makes
+//     the condition undecidable; so does a key with several values under an
+//     operator without ForAllValues or ForAnyValue, and such a key as a variable.
+//   - "*" as a Federated or Service principal is a name that nobody bears.
+//   - NotPrincipal, which today's guide rules out for trust policies and older
+//     ones did not, is judged in a Deny and refused in an Allow.
+//   - Operators or keys of one block that differ in case only are refused, as IAM
+//     Access Analyzer does; empty lists and empty principals are refused, an empty
+//     Condition, which the IAM console writes, is not.
+//   - Two conditions on one unknown value are judged apart, even where between
+//     them they cover whatever it may be.
 package trust

@@ -25,6 +25,7 @@ var (
 	ErrUneditable       = errors.New("the trust policy is beyond lanyard's grammar")
 	ErrLastStatement    = errors.New("it is the only statement, and IAM takes no empty trust policy")
 	ErrForeign          = errors.New("the Sid is not of lanyard's making")
+	ErrShared           = errors.New("the statement lets in others as well")
 	ErrBadGrant         = errors.New("the grant cannot be written")
 )
 
@@ -129,51 +130,6 @@ func (d *Document) with(g Grant) (*Document, error) {
 
 // wrapped joins a statement that stood alone with lanyard's.
 const wrapped = "\t,"
-
-// RemoveSid takes away the statement that bears a lanyard Sid, and no more. A Sid
-// that is not there is no error: nothing changes. It refuses to remove the only
-// statement, and to touch a Sid that is not lanyard's.
-func (d *Document) RemoveSid(sid string) (Edit, error) {
-	e := Edit{Document: d, Before: d.Size(), After: d.Size()}
-	fail := func(err error) (Edit, error) { return e, fmt.Errorf("remove statement %s: %w", sid, err) }
-	if !IsLanyardSid(sid) {
-		return fail(ErrForeign)
-	}
-	if err := d.editable(); err != nil {
-		return fail(err)
-	}
-	at := -1
-	for i := range d.stmts {
-		if d.stmts[i].sid == sid {
-			at = i
-		}
-	}
-	if at < 0 {
-		return e, nil
-	}
-	if len(d.stmts) == 1 {
-		return fail(ErrLastStatement)
-	}
-	next, err := d.without(at)
-	if err != nil {
-		return fail(err)
-	}
-	e.Document, e.Changed, e.After = next, true, next.size
-	return e, nil
-}
-
-// without drops statement i: up to the next one, or, if it is the last, from the
-// end of the one before.
-func (d *Document) without(i int) (*Document, error) {
-	if i+1 < len(d.stmts) {
-		return d.splice(d.stmts[i].start, d.stmts[i+1].start, "")
-	}
-	before, s := &d.stmts[i-1], &d.stmts[i]
-	if i == 1 && d.text[before.end:s.start] == wrapped && d.list.start+1 == before.start && s.end+1 == d.list.end {
-		return d.splice(d.list.start, d.list.end, d.text[before.start:before.end])
-	}
-	return d.splice(before.end, s.end, "")
-}
 
 // splice replaces text[from:to] and parses the outcome, which must be valid.
 func (d *Document) splice(from, to int, with string) (*Document, error) {

@@ -302,7 +302,9 @@ func (g *grammar) values(c *clause, n *node) {
 	for i := range each {
 		switch v := &each[i]; v.kind {
 		case kindString, kindNumber, kindBool:
-			c.values = append(c.values, compileValue(v.text, c.op, g.variables))
+			w := compileValue(v.text, c.op, g.variables)
+			w.start, w.end = v.start, v.end
+			c.values = append(c.values, w)
 		default:
 			g.refuse(v.start, "a value of %s must be a string, a number or a boolean, this is %s", c.key.name, kinds[v.kind])
 		}

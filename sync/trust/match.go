@@ -69,9 +69,6 @@ func prefix[P, S text](piece P, s S) (int, bool) {
 		}
 		switch piece[i] {
 		case anyRune:
-			if s[at]&0xC0 == 0x80 { // within a character
-				return 0, false
-			}
 			for at++; at < len(s) && s[at]&0xC0 == 0x80; at++ {
 			}
 		case s[at]:
@@ -95,9 +92,6 @@ func suffix[P, S text](piece P, s S) bool {
 		case anyRune:
 			for at > 0 && s[at]&0xC0 == 0x80 {
 				at--
-			}
-			if s[at]&0xC0 == 0x80 {
-				return false
 			}
 		case s[at]:
 		default:

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -184,4 +185,22 @@ func checkEdit(t *testing.T, d *Document, g Grant) {
 	if err != nil || back.Document.Text() != d.Text() {
 		t.Errorf("Add then RemoveSid\n got  %q, %v\n want %q", back.Document.Text(), err, d.Text())
 	}
+	off, err := e.Document.Remove(g)
+	if errors.Is(err, ErrShared) || errors.Is(err, ErrLastStatement) {
+		return
+	}
+	if err != nil {
+		t.Errorf("Remove from %q: %v", e.Document.Text(), err)
+	}
+	for _, r := range g.requests() {
+		if r.SourceARN = g.Cluster.ARN(); off.Document.Evaluate(r).Decision == Allow && !othersAllow(off.Document, r) {
+			t.Errorf("Remove left %q, which still allows %+v", off.Document.Text(), r)
+		}
+	}
+}
+
+// othersAllow reports whether it is another mapping's statement that lets r in.
+func othersAllow(d *Document, r Request) bool {
+	r.IgnoreOthers = true
+	return d.Evaluate(r).Decision != Allow
 }

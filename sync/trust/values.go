@@ -11,7 +11,8 @@ import (
 
 // value is one value of a condition in a document, read for its operator.
 type value struct {
-	written string // as written
+	written    string // as written
+	start, end int    // where
 
 	pattern    string // strings and ARNs without variables: the pattern's bytes
 	parts      []part // strings and ARNs with policy variables

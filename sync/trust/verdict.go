@@ -105,7 +105,7 @@ type Request struct {
 	Now time.Time // aws:CurrentTime and aws:EpochTime; zero is unknown
 
 	// IgnoreOthers leaves out Allow statements that bear a lanyard Sid of another
-	// subject or cluster: their owner will drop them (docs: design.md section 5).
+	// subject or cluster: their owner may drop them at any time, and each writes its own.
 	// Deny statements always count.
 	IgnoreOthers bool
 }

@@ -1,0 +1,255 @@
+package trust
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lanyard-io/lanyard/internal/identity"
+)
+
+// RemoveSid takes away the statement that bears a lanyard Sid, and no more. A Sid
+// that is not there is no error: nothing changes. It refuses to remove the only
+// statement, and to touch a Sid that is not lanyard's.
+func (d *Document) RemoveSid(sid string) (Edit, error) {
+	e := Edit{Document: d, Before: d.Size(), After: d.Size()}
+	fail := func(err error) (Edit, error) { return e, fmt.Errorf("remove statement %s: %w", sid, err) }
+	if !IsLanyardSid(sid) {
+		return fail(ErrForeign)
+	}
+	if err := d.editable(); err != nil {
+		return fail(err)
+	}
+	at := -1
+	for i := range d.stmts {
+		if d.stmts[i].sid == sid {
+			at = i
+		}
+	}
+	if at < 0 {
+		return e, nil
+	}
+	if len(d.stmts) == 1 {
+		return fail(ErrLastStatement)
+	}
+	next, err := d.without(at)
+	if err != nil {
+		return fail(err)
+	}
+	e.Document, e.Changed, e.After = next, true, next.size
+	return e, nil
+}
+
+// without drops statement i: up to the next one, or, if it is the last, from the
+// end of the one before.
+func (d *Document) without(i int) (*Document, error) {
+	if i+1 < len(d.stmts) {
+		return d.splice(d.stmts[i].start, d.stmts[i+1].start, "")
+	}
+	before, s := &d.stmts[i-1], &d.stmts[i]
+	if i == 1 && d.text[before.end:s.start] == wrapped && d.list.start+1 == before.start && s.end+1 == d.list.end {
+		return d.splice(d.list.start, d.list.end, d.text[before.start:before.end])
+	}
+	return d.splice(before.end, s.end, "")
+}
+
+// SharedError is a grant that cannot be taken out of a statement without taking
+// it from others too; it wraps [ErrShared].
+type SharedError struct {
+	Statement int // index from 0
+	Sid       string
+	Why       string
+}
+
+// Error names the statement and whom else it serves.
+func (e *SharedError) Error() string { return label(e.Statement, e.Sid) + " " + e.Why }
+
+// Unwrap returns [ErrShared].
+func (e *SharedError) Unwrap() error { return ErrShared }
+
+// Remove takes away whatever lets the grant's subject in by its mechanism, and no
+// more, whoever wrote it: the whole statement where it serves nobody else, else
+// the one value of a list that names the subject. It refuses with a
+// [*SharedError], and changes nothing at all, where a wildcard, a cross product
+// of lists, a negation or a missing condition lets the subject in together with
+// others. Statements of lanyard's for other subjects are left alone. Audiences,
+// width and session tags of the grant do not matter.
+func (d *Document) Remove(g Grant) (Edit, error) {
+	e := Edit{Document: d, Before: d.Size(), After: d.Size()}
+	fail := func(err error) (Edit, error) {
+		return e, fmt.Errorf("remove grant of %s: %w", g.Subject, err)
+	}
+	if err := d.editable(); err != nil {
+		return fail(err)
+	}
+	next := d
+	for at := 0; at < len(next.stmts); {
+		cut, err := next.hold(g, at)
+		switch {
+		case err != nil:
+			return fail(err)
+		case cut == nil:
+			at++
+			continue
+		case !cut.whole:
+			next, err = next.splice(cut.from, cut.to, "")
+		case len(next.stmts) == 1:
+			return fail(ErrLastStatement)
+		default:
+			next, err = next.without(at)
+		}
+		if err != nil {
+			return fail(err)
+		}
+	}
+	if next != d {
+		e.Document, e.Changed, e.After = next, true, next.size
+	}
+	return e, nil
+}
+
+// cut is what to take out of a document: a whole statement, or a stretch of text.
+type cut struct {
+	whole    bool
+	from, to int
+}
+
+// hold tells how a statement lets the grant's subject in, and so what to cut; nil
+// if it does not.
+func (d *Document) hold(g Grant, at int) (*cut, error) {
+	s := &d.stmts[at]
+	e := newEnv(Request{
+		Mechanism: g.Mechanism, Subject: g.Subject, Cluster: g.Cluster, Provider: g.Provider,
+		SessionTags: true, SourceARN: g.Cluster.ARN(),
+	})
+	defer e.free()
+	calls := assumeRole | tagSession
+	if g.Mechanism == identity.IRSA {
+		calls = assumeRoleWithWebIdentity
+	}
+	switch {
+	case s.deny || s.actions&calls == 0 || !e.principal(s):
+		return nil, nil
+	case s.lanyard:
+		if !e.isOwn(s.own) {
+			return nil, nil
+		}
+		return &cut{whole: true}, nil
+	case !e.mayAdmit(s):
+		return nil, nil
+	}
+	shared := func(why string) (*cut, error) { return nil, &SharedError{at, s.sid, why} }
+	if n := len(s.who.aws) + len(s.who.federated) + len(s.who.services) + len(s.who.canonical); s.who.everyone || n > 1 {
+		return shared("serves other principals too")
+	}
+	var lists []*clause
+	for _, dim := range e.dimensions() {
+		c, why := dim.pinned(s)
+		if why != "" {
+			return shared(why)
+		}
+		if !c.single() {
+			lists = append(lists, c)
+		}
+	}
+	switch len(lists) {
+	case 0:
+		return &cut{whole: true}, nil
+	case 1:
+		return e.cutValue(lists[0]), nil
+	}
+	return shared(fmt.Sprintf("lets in every pair of the lists for %s and %s: split it first", lists[0].key.name, lists[1].key.name))
+}
+
+// mayAdmit judges the conditions, whatever the audience, with session tags and
+// without.
+func (e *env) mayAdmit(s *statement) bool {
+	if e.admits(s) {
+		return true
+	}
+	e.r.SessionTags = false
+	defer func() { e.r.SessionTags = true }()
+	return e.admits(s)
+}
+
+func (e *env) admits(s *statement) bool {
+	for i := range s.clauses {
+		if c := &s.clauses[i]; !(c.key.key == keyIssuer && c.key.aud) && e.eval(c) == no {
+			return false
+		}
+	}
+	return true
+}
+
+// dimension is something that a statement must pin to serve one subject only.
+type dimension struct {
+	what string
+	keys []key
+}
+
+func (e *env) dimensions() []dimension {
+	if e.r.Mechanism == identity.IRSA {
+		return []dimension{{"subject", []key{keyIssuer}}}
+	}
+	return []dimension{
+		{"namespace", []key{keyTagNamespace}},
+		{"ServiceAccount", []key{keyTagServiceAccount}},
+		{"cluster", []key{keyTagClusterARN, keyTagClusterName, keySourceARN}},
+	}
+}
+
+// pinned finds the condition that names the dimension's value literally: one that
+// names nothing else if there is one. Else it says why there is none.
+func (m dimension) pinned(s *statement) (found *clause, why string) {
+	why = "tests no " + m.what + ", so it serves others too"
+	for i := range s.clauses {
+		c := &s.clauses[i]
+		if c.key.aud || !slices.Contains(m.keys, c.key.key) {
+			continue
+		}
+		switch {
+		case c.op.negated:
+			why = fmt.Sprintf("lets in all but some by %s of %s", c.written, c.key.name)
+		case c.ifExists || c.set == setAll:
+			why = fmt.Sprintf("lets in whoever does not send %s, by %s", c.key.name, c.written)
+		case !c.literal():
+			why = fmt.Sprintf("lets in others too by the pattern %s of %s", quoted(c.values), c.key.name)
+		case found == nil || c.single():
+			found = c
+		}
+	}
+	if found != nil {
+		return found, ""
+	}
+	return nil, why
+}
+
+// literal reports whether every value stands for itself alone.
+func (c *clause) literal() bool {
+	globs := c.op.family != familyString && c.op.family != familyIgnoreCase
+	return !slices.ContainsFunc(c.values, func(v value) bool {
+		return v.bad || len(v.parts) > 0 || globs && strings.ContainsAny(v.written, "*?")
+	})
+}
+
+// single reports whether the list names one value.
+func (c *clause) single() bool {
+	return !slices.ContainsFunc(c.values, func(v value) bool { return v.written != c.values[0].written })
+}
+
+// cutValue cuts the first value that matches out of a list; the next look finds
+// the next.
+func (e *env) cutValue(c *clause) *cut {
+	for i := range c.values {
+		one := *c
+		one.values = c.values[i : i+1]
+		if e.eval(&one) == no {
+			continue
+		}
+		if i+1 < len(c.values) {
+			return &cut{from: c.values[i].start, to: c.values[i+1].start}
+		}
+		return &cut{from: c.values[i-1].end, to: c.values[i].end}
+	}
+	return nil
+}
