@@ -180,7 +180,7 @@ func (b *builder) prune() {
 	switch {
 	case b.in.Policy.Prune != desired.PruneOwned:
 		stop.Reason, stop.Message = PruneOff, "it has left Git and bears lanyard's mark, but the configuration says prune: never"
-	case len(gone)*massRemoval > b.in.Result.Marks && !b.in.Policy.Accepted:
+	case len(gone)*massRemoval > b.in.Result.Marks && !b.accepted():
 		stop.Reason = MassRemoval
 		stop.Message = fmt.Sprintf("%d of %d things that bear lanyard's mark have left Git at once, which is more than a tenth: nothing is removed until the configuration has source.accept: %s", len(gone), b.in.Result.Marks, b.in.Revision.Commit)
 	}
@@ -193,6 +193,11 @@ func (b *builder) prune() {
 		}
 		b.pruneOne(o, gone)
 	}
+}
+
+// accepted reports whether the operator has looked at this commit's removals.
+func (b *builder) accepted() bool {
+	return b.in.Policy.Accept != "" && strings.HasPrefix(b.in.Revision.Commit, b.in.Policy.Accept)
 }
 
 func (b *builder) pruneOne(o diff.Orphan, gone []diff.Orphan) {

@@ -20,7 +20,7 @@ type Policy struct {
 	RemovalsPerHour int
 	ChangesPerRound int
 	Settle          time.Duration
-	Accepted        bool // the configuration accepts this commit, however much left Git
+	Accept          string // a commit whose removals are meant, however many (source.accept)
 	Diff            diff.Options
 }
 

@@ -198,8 +198,8 @@ func generated(t *testing.T, seed uint64) *sim {
 	g := &generator{Rand: rand.New(rand.NewPCG(seed, 7)), sim: &sim{t: t}}
 	s := g.sim
 	s.policy = plan.DefaultPolicy()
-	s.policy.Prune = pick(g, desired.PruneNever, desired.PruneOwned)
-	s.policy.Accepted = g.chance(50)
+	s.policy.Prune = pick(g, desired.PruneNever, desired.PruneOwned, desired.PruneOwned)
+	s.policy.Accept = pick(g, "", strings.Repeat("ab", 20))
 	s.policy.RemovalsPerHour = pick(g, 0, 1, 5)
 	s.policy.ChangesPerRound = pick(g, 1, 20)
 	s.state.Revision = desired.Revision{Ref: "main", Commit: strings.Repeat("ab", 20)}
@@ -248,7 +248,7 @@ func (g *generator) subject(sub identity.Subject) {
 	if g.chance(15) {
 		m.IRSA.TokenExpiration = time.Hour
 	}
-	if g.chance(80) {
+	if g.chance(60) {
 		s.state.Mappings = append(s.state.Mappings, m)
 	}
 	annotated := roleARN(pick(g, role.Name, role.Name, "one", "gone")).String()

@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/app"
+	"github.com/lanyard-io/lanyard/sync/diff"
+	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/plan"
+	"github.com/lanyard-io/lanyard/sync/report"
+)
+
+func newDiff(world World, talk *voice) *cobra.Command {
+	var (
+		w      where
+		output string
+	)
+	cmd := &cobra.Command{
+		Use:   "diff",
+		Short: "Show what differs between Git and the live world",
+		Long: `Compare what Git wants with the four live planes, and show every difference, what a
+round would write about it, and what it would leave to whom. Nothing is changed.
+
+Exit code 0: no difference and nothing unread. 2: differences, or something could not be
+read. 1: no answer.`,
+		Example: `  # A working tree against the cluster of the current kubeconfig and AWS credentials.
+  lanyard diff --path fleet --cluster irsa-lab
+
+  # A branch against a snapshot, without any access, as a comment on a pull request.
+  lanyard diff --repo https://github.com/example/fleet --ref my-branch --path fleet --live live.yaml -o markdown`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d, err := compare(cmd.Context(), &w, world, talk)
+			if err != nil {
+				return err
+			}
+			if err := printDiff(world, talk, d, output); err != nil {
+				return err
+			}
+			return differs(d.Differs())
+		},
+	}
+	w.wanted(cmd)
+	w.source(cmd)
+	w.world(cmd)
+	w.rules(cmd)
+	format(cmd, &output, "table", "json", "yaml", "markdown", "list")
+	return cmd
+}
+
+// compare reads Git and the live world, and plans a round without taking it.
+func compare(ctx context.Context, w *where, world World, talk *voice) (report.Diff, error) {
+	o, err := w.options(world, talk)
+	if err != nil {
+		return report.Diff{}, err
+	}
+	if o.Desired, err = w.desired(world, o.Config); err != nil {
+		return report.Diff{}, err
+	}
+	git, err := app.OpenGit(o.Desired)
+	if err != nil {
+		return report.Diff{}, err
+	}
+	defer git.Close()
+	state, snapshot, err := look(ctx, w, o, git)
+	if err != nil {
+		return report.Diff{}, err
+	}
+	policy := app.Rails(o.Config)
+	if o.Config == nil {
+		policy = app.RailsOf(snapshot.Facts().GuardRails)
+	}
+	result := diff.Compare(state, snapshot, policy.Diff)
+	p, _ := plan.Repair(plan.Input{Revision: state.Revision, Result: result, Snapshot: snapshot, Policy: policy})
+	return report.NewDiff(state.Revision, result, p, snapshot.Gaps()), nil
+}
+
+// look reads the wishes for, and the facts of, one cluster.
+func look(ctx context.Context, w *where, o app.Options, git *app.Git) (desired.State, *live.Snapshot, error) {
+	if w.live != "cluster" {
+		snapshot, err := readSnapshot(w.live)
+		if err != nil {
+			return desired.State{}, nil, err
+		}
+		if c := snapshot.Cluster().Name; o.Cluster != "" && o.Cluster != c || o.Config != nil && o.Config.Cluster != c {
+			return desired.State{}, nil, fmt.Errorf("%s is a snapshot of cluster %s: leave --cluster and --config out, or name that one", w.live, c)
+		}
+		state, err := git.Latest(ctx, snapshot.Cluster())
+		return state, snapshot, err
+	}
+	// Git first: a mistake there is found in no time, and without any access.
+	if _, err := git.Repository(ctx); err != nil {
+		return desired.State{}, nil, err
+	}
+	reader, err := app.NewReader(ctx, o)
+	if err != nil {
+		return desired.State{}, nil, err
+	}
+	defer reader.Close()
+	cluster, err := reader.Cluster(ctx)
+	if err != nil {
+		return desired.State{}, nil, err
+	}
+	state, err := git.Latest(ctx, cluster)
+	if err != nil {
+		return desired.State{}, nil, err
+	}
+	snapshot, err := reader.Observe(ctx, state)
+	return state, snapshot, err
+}
+
+// readSnapshot reads a snapshot file.
+func readSnapshot(name string) (*live.Snapshot, error) {
+	if strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://") {
+		return nil, errors.New("--live takes `cluster` or a snapshot file in this release")
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read snapshot: %w", err)
+	}
+	snapshot, err := live.Decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return snapshot, nil
+}
+
+func printDiff(world World, talk *voice, d report.Diff, output string) error {
+	switch output {
+	case "json":
+		b, err := d.JSON()
+		if err != nil {
+			return err
+		}
+		_, err = world.Stdout.Write(b)
+		return err
+	case "yaml":
+		b, err := d.YAML()
+		if err != nil {
+			return err
+		}
+		_, err = world.Stdout.Write(b)
+		return err
+	case "markdown":
+		return d.Markdown(world.Stdout)
+	case "list":
+		return d.Table(world.Stdout, talk.paint())
+	}
+	return d.Text(world.Stdout, talk.paint())
+}

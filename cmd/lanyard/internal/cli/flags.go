@@ -1,0 +1,125 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/app"
+)
+
+// where are the flags that say what is wanted, what is live, and by whose rules.
+type where struct {
+	paths               []string
+	repo, ref           string
+	live, cluster       string
+	config              string
+	kubeconfig, context string
+}
+
+func (w *where) wanted(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVar(&w.paths, "path", nil, "directory of a working tree, or, with --repo, of the repository (repeatable)")
+	f.StringVar(&w.repo, "repo", "", "Git repository: https://..., file:///..., or the path of a bare or local one")
+	f.StringVar(&w.ref, "ref", "", "branch, tag or commit of --repo (default: its HEAD)")
+}
+
+func (w *where) rules(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&w.config, "config", "", "the operator's configuration `file`")
+}
+
+func (w *where) world(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&w.cluster, "cluster", "", "name of the EKS cluster (default: the snapshot's or the configuration's)")
+	f.StringVar(&w.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: as kubectl finds it)")
+	f.StringVar(&w.context, "context", "", "context of the kubeconfig")
+}
+
+func (w *where) source(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&w.live, "live", "cluster", "the live world: `cluster`, or a snapshot file of lanyard snapshot")
+}
+
+// configuration reads --config; nil without one.
+func (w *where) configuration() (*desired.Configuration, error) {
+	if w.config == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(w.config)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return desired.ParseConfiguration(w.config, data)
+}
+
+// desired turns the flags into where Git is read from. The token for https comes
+// from LANYARD_GIT_TOKEN only: a flag would show in the list of processes.
+func (w *where) desired(world World, c *desired.Configuration) (app.Desired, error) {
+	d := app.Desired{Token: world.Getenv("LANYARD_GIT_TOKEN")}
+	switch {
+	case w.repo != "":
+		d.URL, d.Ref, d.Paths = w.repo, w.ref, w.paths
+	case len(w.paths) > 0:
+		if w.ref != "" {
+			return d, errors.New("--ref goes with --repo; a working tree is read as it is on disk")
+		}
+		d.Dirs = w.paths
+	case c != nil && c.Source.URL != "":
+		d.URL, d.Ref, d.Paths = c.Source.URL, c.Source.Ref, c.Source.Paths
+		if file := c.Source.Auth.TokenFile; d.Token == "" && file != "" {
+			token, err := os.ReadFile(file)
+			if err != nil {
+				return d, fmt.Errorf("read the Git token: %w", err)
+			}
+			d.Token = strings.TrimSpace(string(token))
+		}
+	default:
+		return d, errors.New("nothing to read: name a directory with --path, or a repository with --repo")
+	}
+	return d, nil
+}
+
+// options puts everything together for package app.
+func (w *where) options(world World, talk *voice) (app.Options, error) {
+	c, err := w.configuration()
+	if err != nil {
+		return app.Options{}, err
+	}
+	o := app.Options{Cluster: w.cluster, Config: c, Kubeconfig: w.kubeconfig, Context: w.context, Progress: talk.progress}
+	if c != nil && w.cluster != "" && c.Cluster != w.cluster {
+		return o, fmt.Errorf("--cluster %s, but the configuration is for cluster %s: leave --cluster out", w.cluster, c.Cluster)
+	}
+	return o, nil
+}
+
+// format is a flag -o with a closed list.
+func format(cmd *cobra.Command, into *string, formats ...string) {
+	*into = formats[0]
+	cmd.Flags().VarP(&choice{into, formats}, "output", "o", "output format: "+strings.Join(formats, ", "))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(formats, cobra.ShellCompDirectiveNoFileComp))
+}
+
+type choice struct {
+	into *string
+	of   []string
+}
+
+// String returns the value.
+func (c *choice) String() string { return *c.into }
+
+// Type names the flag's type in help.
+func (c *choice) Type() string { return "format" }
+
+// Set takes one of the closed list.
+func (c *choice) Set(s string) error {
+	for _, one := range c.of {
+		if one == s {
+			*c.into = s
+			return nil
+		}
+	}
+	return fmt.Errorf("it is none of %s", strings.Join(c.of, ", "))
+}

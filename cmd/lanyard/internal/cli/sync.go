@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/app"
+	"github.com/lanyard-io/lanyard/sync/report"
+)
+
+func newSync(world World, talk *voice) *cobra.Command {
+	var (
+		w      where
+		output string
+		mode   string
+		wait   time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:   "sync",
+		Short: "Make one round: compare, repair, report",
+		Long: `Make one round as the daemon does: read Git, look at the live world, name the
+differences, repair those that the configuration lets lanyard repair, and report.
+
+Without --config, or with mode observe, nothing is written. Each write is one JSON line on
+standard error, with the whole value before and after.
+
+What pods are to rely on must have been seen to work for a minute before they are asked to
+(law 6), so some repairs take a second round: --wait makes further rounds until nothing is
+left to write or to wait for, at most for that long.
+
+Exit code 0: in sync afterwards. 2: differences or gaps are left. 1: no round could be made.`,
+		Example: `  # What would it do? (writes nothing)
+  lanyard sync --path fleet --cluster irsa-lab
+
+  # Repair, and stay until it is done.
+  lanyard sync --path fleet --config lanyard.yaml --wait 5m`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o, err := w.options(world, talk)
+			if err != nil {
+				return err
+			}
+			if o.Desired, err = w.desired(world, o.Config); err != nil {
+				return err
+			}
+			if mode != "" && o.Config != nil {
+				o.Config.Mode = desired.Mode(mode)
+			} else if mode != "" && mode != string(desired.ModeObserve) {
+				return fmt.Errorf("--mode %s needs --config: the configuration says what may be written", mode)
+			}
+			o.Log = slog.New(slog.NewJSONHandler(world.Stderr, nil))
+			syncer, err := app.NewSyncer(cmd.Context(), o)
+			if err != nil {
+				return err
+			}
+			defer syncer.Close()
+			return rounds(cmd.Context(), syncer, wait, func(r report.Round) error { return printRound(world, talk, r, output) })
+		},
+	}
+	w.wanted(cmd)
+	w.world(cmd)
+	w.rules(cmd)
+	cmd.Flags().Var(&choice{&mode, []string{"observe", "repair"}}, "mode", "in place of the configuration's mode: observe, repair")
+	cmd.Flags().DurationVar(&wait, "wait", 0, "make further rounds until there is nothing to write or to wait for, at most this long")
+	format(cmd, &output, "text", "json")
+	return cmd
+}
+
+// rounds makes one round, or as many as rest takes, and prints each.
+func rounds(ctx context.Context, s *app.Syncer, wait time.Duration, print func(report.Round) error) error {
+	var last report.Round
+	var err error
+	if wait > 0 {
+		var failed error
+		last, err = s.Rest(ctx, wait, func(r report.Round) {
+			if e := print(r); failed == nil {
+				failed = e
+			}
+		})
+		if err == nil {
+			err = failed
+		}
+	} else if last, err = s.Round(ctx); err == nil {
+		err = print(last)
+	}
+	if err != nil {
+		return err
+	}
+	return differs(!last.InSync() || last.Failures() > 0)
+}
+
+func printRound(world World, talk *voice, r report.Round, output string) error {
+	if output == "json" {
+		return json.NewEncoder(world.Stdout).Encode(r.Public())
+	}
+	return r.Text(world.Stdout, talk.paint())
+}

@@ -1,0 +1,120 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/lanyard-io/lanyard/desired"
+)
+
+// clients are the SDK's clients: one of each service and account, so that retry
+// budgets and rate limits are shared.
+type clients struct {
+	kube kubernetes.Interface
+	eks  *eks.Client
+	sts  *sts.Client
+
+	base     aws.Config
+	accounts map[string]desired.Account
+	home     func() (string, error) // the caller's account, asked once
+	mu       sync.Mutex
+	iam      map[string]*iam.Client
+}
+
+func newClients(ctx context.Context, o Options) (*clients, error) {
+	kube := o.Kube
+	if kube == nil {
+		var err error
+		if kube, err = kubeClient(o); err != nil {
+			return nil, err
+		}
+	}
+	base := o.AWS
+	if base == nil {
+		loaded, err := config.LoadDefaultConfig(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("load AWS configuration: %w", err)
+		}
+		base = &loaded
+	}
+	if base.Region == "" {
+		return nil, errors.New("no AWS Region: set AWS_REGION, or region in the AWS profile")
+	}
+	c := &clients{kube: kube, eks: eks.NewFromConfig(*base), sts: sts.NewFromConfig(*base), base: *base,
+		accounts: map[string]desired.Account{}, iam: map[string]*iam.Client{}}
+	if o.Config != nil {
+		for _, a := range o.Config.Accounts {
+			c.accounts[a.ID] = a
+		}
+	}
+	c.home = sync.OnceValues(func() (string, error) {
+		id, err := c.sts.GetCallerIdentity(ctx, nil)
+		if err != nil {
+			return "", fmt.Errorf("ask STS who this is: %w", err)
+		}
+		return aws.ToString(id.Account), nil
+	})
+	return c, nil
+}
+
+// kubeClient connects as kubectl would; without a kubeconfig, as a pod does.
+func kubeClient(o Options) (kubernetes.Interface, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = o.Kubeconfig
+	restConfig, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.Context}).ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		restConfig, err = rest.InClusterConfig()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the Kubernetes API server: %w: name a kubeconfig with --kubeconfig, or run in a pod", err)
+	}
+	restConfig.UserAgent = "lanyard"
+	restConfig.QPS, restConfig.Burst = 50, 100
+	client, err := kubernetes.NewForConfig(restConfig)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the Kubernetes API server: %w", err)
+	}
+	return client, nil
+}
+
+// iamOf returns the IAM client for an account: the caller's own, or one reached by
+// the role that the configuration names, with its external ID.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_common-scenarios_third-party.html
+func (c *clients) iamOf(account string) (*iam.Client, error) {
+	home, err := c.home()
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if client := c.iam[account]; client != nil {
+		return client, nil
+	}
+	cfg := c.base.Copy()
+	if account != home {
+		a, configured := c.accounts[account]
+		if !configured {
+			return nil, fmt.Errorf("account %s is not the caller's (%s), and the configuration's accounts have no role for it", account, home)
+		}
+		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(c.sts, a.Role.String(), func(o *stscreds.AssumeRoleOptions) {
+			o.RoleSessionName = "lanyard"
+			if a.ExternalID != "" {
+				o.ExternalID = aws.String(a.ExternalID)
+			}
+		}))
+	}
+	c.iam[account] = iam.NewFromConfig(cfg)
+	return c.iam[account], nil
+}

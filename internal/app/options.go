@@ -1,0 +1,88 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/identity"
+)
+
+// Options are what lanyard is put together from. Zero values mean what the
+// environment says: the kubeconfig, the AWS credential chain, the wall clock.
+type Options struct {
+	Cluster string // the EKS cluster's name
+	Desired Desired
+	// Config is the operator's configuration; nil means none, and then nothing is
+	// written.
+	Config *desired.Configuration
+
+	Kubeconfig, Context string
+	Kube                kubernetes.Interface                       // in place of the kubeconfig's
+	Issuer              func(context.Context) (string, error)      // in place of asking the API server
+	AWS                 *aws.Config                                // in place of the environment's
+	DescribeInterval    time.Duration                              // how old an association's description may be; an hour if zero
+	Progress            func(what string)                          // told what is being done
+	Log                 *slog.Logger                               // the audit trail of writes
+	Now                 func() time.Time                           // the clock
+	Sleep               func(context.Context, time.Duration) error // between two rounds
+	Spacing             func() time.Duration                       // before a write to a trust policy
+	Settle              time.Duration                              // in place of the configuration's, for tests and the sandbox
+}
+
+// Desired says where Git is read from: directories of a working tree, or a ref of a
+// repository and paths in it.
+type Desired struct {
+	Dirs  []string // a working tree
+	URL   string   // a repository
+	Ref   string
+	Paths []string // in the repository
+	Token string   // for https
+}
+
+func (o Options) withDefaults() Options {
+	if o.Progress == nil {
+		o.Progress = func(string) {}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Sleep == nil {
+		o.Sleep = sleep
+	}
+	if o.Spacing == nil {
+		// Daemons of other clusters write the same roles (design.md section 5).
+		o.Spacing = func() time.Duration { return rand.N(10 * time.Second) }
+	}
+	if o.DescribeInterval == 0 {
+		o.DescribeInterval = time.Hour
+	}
+	if o.Config != nil && o.Cluster == "" {
+		o.Cluster = o.Config.Cluster
+	}
+	return o
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// agent is the Pod Identity agent's ServiceAccount: without it nobody has Pod
+// Identity, so it is never touched.
+// Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-agent-setup.html
+var agent = identity.Subject{Namespace: "kube-system", ServiceAccount: "eks-pod-identity-agent"}

@@ -1,0 +1,69 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/observe"
+)
+
+// Reader looks at the live world. It has no client that could change it.
+type Reader struct {
+	opts     Options
+	clients  *clients
+	observer *observe.Observer
+}
+
+// NewReader builds what looks, and starts watching Kubernetes. It must be closed.
+func NewReader(ctx context.Context, o Options) (*Reader, error) {
+	o = o.withDefaults()
+	if o.Cluster == "" {
+		return nil, errors.New("no cluster named: use --cluster NAME, the name of the EKS cluster, or a configuration with --config")
+	}
+	c, err := newClients(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	r := &Reader{opts: o, clients: c, observer: observe.New(observe.Options{
+		Cluster: o.Cluster, Kube: c.kube, EKS: c.eks, STS: c.sts,
+		IAM:    func(account string) (observe.IAMReader, error) { return c.iamOf(account) },
+		Issuer: o.Issuer, Now: o.Now, DescribeInterval: o.DescribeInterval, Progress: o.Progress,
+	})}
+	if err := r.observer.Start(ctx); err != nil {
+		r.observer.Close()
+		return nil, fmt.Errorf("watch Kubernetes: %w", err)
+	}
+	return r, nil
+}
+
+// Close stops watching.
+func (r *Reader) Close() { r.observer.Close() }
+
+// Cluster tells which cluster this is.
+func (r *Reader) Cluster(ctx context.Context) (identity.Cluster, error) {
+	return r.observer.Cluster(ctx)
+}
+
+// Observe looks at everything that a comparison with the state needs, and writes the
+// guard rails that are in force into the snapshot.
+func (r *Reader) Observe(ctx context.Context, state desired.State) (*live.Snapshot, error) {
+	var ask observe.Ask
+	for _, m := range state.Mappings {
+		ask.Subjects = append(ask.Subjects, m.Subject)
+		ask.Roles = append(ask.Roles, m.Role)
+		if !m.PodIdentity.TargetRole.IsZero() {
+			ask.Roles = append(ask.Roles, m.PodIdentity.TargetRole)
+		}
+	}
+	snapshot, err := r.observer.Observe(ctx, ask)
+	if err != nil {
+		return nil, err
+	}
+	facts := *snapshot.Facts()
+	facts.GuardRails = railsFacts(r.opts.Config)
+	return live.New(facts)
+}

@@ -1,0 +1,79 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/desired/gitsource"
+	"github.com/lanyard-io/lanyard/internal/identity"
+)
+
+// Git is where lanyard reads its wishes. It keeps the parsed repository while the
+// ref has not moved.
+type Git struct {
+	source interface {
+		Latest(context.Context) (gitsource.Snapshot, bool, error)
+		Close() error
+	}
+	paths  []string
+	parsed *desired.Repository
+}
+
+// OpenGit opens the source that the options name. It must be closed.
+func OpenGit(d Desired) (*Git, error) {
+	if d.URL == "" {
+		if len(d.Dirs) == 0 {
+			return nil, errors.New("nothing to read: name a directory with --path, or a repository with --repo")
+		}
+		tree, err := gitsource.OpenWorkTree(d.Dirs...)
+		if err != nil {
+			return nil, err
+		}
+		return &Git{source: tree, paths: tree.Paths()}, nil
+	}
+	source, err := gitsource.Open(gitsource.Options{URL: d.URL, Ref: d.Ref, Auth: gitsource.Auth{Token: gitsource.Secret(d.Token)}})
+	if err != nil {
+		return nil, err
+	}
+	paths := d.Paths
+	if len(paths) == 0 {
+		paths = []string{"."}
+	}
+	return &Git{source: source, paths: paths}, nil
+}
+
+// Close gives the source back.
+func (g *Git) Close() error { return g.source.Close() }
+
+// Repository returns what the ref or the working tree says now, for any cluster. Its
+// error may be [desired.Errors]: every mistake of the revision at once.
+func (g *Git) Repository(ctx context.Context) (*desired.Repository, error) {
+	snapshot, changed, err := g.source.Latest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if g.parsed == nil || changed {
+		g.parsed = nil
+		repo, err := desired.Parse(snapshot.FS, g.paths, snapshot.Revision)
+		if err != nil {
+			return nil, fmt.Errorf("revision %s is not accepted:\n%w", snapshot.Revision, err)
+		}
+		g.parsed = repo
+	}
+	return g.parsed, nil
+}
+
+// Latest returns what Git wants of one cluster.
+func (g *Git) Latest(ctx context.Context, c identity.Cluster) (desired.State, error) {
+	repo, err := g.Repository(ctx)
+	if err != nil {
+		return desired.State{}, err
+	}
+	state, err := repo.For(c)
+	if err != nil {
+		return desired.State{}, fmt.Errorf("revision %s is not accepted for cluster %s:\n%w", state.Revision, c.Name, err)
+	}
+	return state, nil
+}

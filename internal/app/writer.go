@@ -1,0 +1,88 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/identity"
+	lsync "github.com/lanyard-io/lanyard/sync"
+	"github.com/lanyard-io/lanyard/sync/apply"
+	"github.com/lanyard-io/lanyard/sync/plan"
+	"github.com/lanyard-io/lanyard/sync/report"
+)
+
+// Syncer makes rounds. In mode observe it has no writer.
+type Syncer struct {
+	reader *Reader
+	git    *Git
+	loop   *lsync.Loop
+	opts   Options
+}
+
+// NewSyncer builds the loop of `lanyard sync`: with a configuration whose mode
+// writes, the writers too. It must be closed.
+func NewSyncer(ctx context.Context, o Options) (*Syncer, error) {
+	o = o.withDefaults()
+	git, err := OpenGit(o.Desired)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := NewReader(ctx, o)
+	if err != nil {
+		return nil, errors.Join(err, git.Close())
+	}
+	s := &Syncer{reader: reader, git: git, opts: o}
+	mode := desired.ModeObserve
+	if o.Config != nil {
+		mode = o.Config.Mode
+	}
+	var applier lsync.Applier
+	if mode != desired.ModeObserve {
+		cluster, err := reader.Cluster(ctx)
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		applier = newApplier(reader, cluster, o)
+	}
+	policy := Rails(o.Config)
+	if o.Settle > 0 {
+		policy.Settle = o.Settle
+	}
+	s.loop = lsync.New(lsync.Options{Source: git, Observer: reader, Applier: applier, Mode: mode, Policy: policy, Now: o.Now})
+	return s, nil
+}
+
+// Close stops watching and gives the repository back.
+func (s *Syncer) Close() error {
+	s.reader.Close()
+	return s.git.Close()
+}
+
+// Round makes one pass.
+func (s *Syncer) Round(ctx context.Context) (report.Round, error) { return s.loop.Round(ctx) }
+
+// Rest makes rounds until nothing is left to write or to wait for, or until limit.
+func (s *Syncer) Rest(ctx context.Context, limit time.Duration, seen func(report.Round)) (report.Round, error) {
+	return s.loop.Rest(ctx, limit, s.opts.Sleep, seen)
+}
+
+// newApplier builds the only code that can write.
+func newApplier(r *Reader, cluster identity.Cluster, o Options) *apply.Applier {
+	c := r.clients
+	return apply.New(apply.Options{
+		Cluster: cluster,
+		Look:    r.observer,
+		IAM:     func(account string) (apply.TrustWriter, error) { return c.iamOf(account) },
+		EKS:     c.eks,
+		ServiceAccounts: func(namespace string) apply.ServiceAccountWriter {
+			return c.kube.CoreV1().ServiceAccounts(namespace)
+		},
+		Spacing: o.Spacing,
+		Now:     o.Now,
+		Wrote:   func(s plan.Step) { r.observer.Forget(s.Subject) },
+		Started: func(s plan.Step) { o.Progress(s.Effect.String() + " " + s.Subject.String() + ": " + s.Action.String()) },
+		Log:     o.Log,
+	})
+}
