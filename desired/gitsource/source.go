@@ -146,10 +146,7 @@ func (s *Source) refresh(ctx context.Context) (changed bool, err error) {
 // unmoved reports whether the last snapshot answers for at. A commit that was
 // found by its short hash does not move.
 func (s *Source) unmoved(at target) bool {
-	if !s.seen || at.ref != s.at.ref {
-		return false
-	}
-	return at.prefix != "" && at.prefix == s.at.prefix || at == s.at
+	return s.seen && (at == s.at || at.prefix != "" && at.prefix == s.at.prefix)
 }
 
 // Close drops the snapshot and closes idle connections.

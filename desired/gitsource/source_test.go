@@ -270,30 +270,45 @@ func errorText(err error) string {
 	return err.Error()
 }
 
+// TestTokenStaysWithItsHost follows redirects to the same server under another
+// name. The token must not come along; without it, the server there refuses.
 func TestTokenStaysWithItsHost(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
-	moved := f.serve(t, gitd.Options{Token: token})
-	var seen []string
-	transport := roundTrip(func(r *http.Request) (*http.Response, error) {
-		seen = append(seen, r.URL.Host+" "+r.Header.Get("Authorization"))
-		if r.URL.Host == "git.example.com" {
-			return &http.Response{
-				StatusCode: http.StatusFound, Body: http.NoBody, Request: r,
-				Header: http.Header{"Location": {moved.URL + "/info/refs?service=git-upload-pack"}},
-			}, nil
-		}
-		return http.DefaultTransport.RoundTrip(r)
-	})
-	src := open(t, gitsource.Options{URL: "https://git.example.com/fleet", Auth: gitsource.Auth{Token: token}, Transport: transport})
-	_, _, err := src.Latest(t.Context())
-	if err == nil {
-		t.Error("Latest through a redirect from https to http: no error")
-	}
-	for _, request := range seen[1:] {
-		if !strings.HasSuffix(request, " ") {
-			t.Errorf("request %q carries the token to another host", request)
-		}
+	server := f.serve(t, gitd.Options{Token: token})
+	for _, tt := range []struct {
+		from string
+		is   error
+	}{
+		{strings.Replace(server.URL, "127.0.0.1", "localhost", 1), gitsource.ErrAuth},
+		{"https://git.example.com/fleet", gitsource.ErrUnreachable}, // https to http: not followed
+	} {
+		t.Run(tt.from, func(t *testing.T) {
+			t.Parallel()
+			var sent []string
+			transport := roundTrip(func(r *http.Request) (*http.Response, error) {
+				if r.URL.Hostname() == "127.0.0.1" {
+					sent = append(sent, r.Header.Get("Authorization"))
+					return http.DefaultTransport.RoundTrip(r)
+				}
+				if r.Header.Get("Authorization") == "" {
+					t.Error("the first request bears no token")
+				}
+				return &http.Response{
+					StatusCode: http.StatusFound, Body: http.NoBody,
+					Header: http.Header{"Location": {server.URL + "/info/refs?service=git-upload-pack"}},
+				}, nil
+			})
+			src := open(t, gitsource.Options{URL: tt.from, Auth: gitsource.Auth{Token: token}, Transport: transport})
+			if _, _, err := src.Latest(t.Context()); !errors.Is(err, tt.is) {
+				t.Errorf("Latest = %v, want %v", err, tt.is)
+			}
+			for _, header := range sent {
+				if header != "" {
+					t.Errorf("the token went to another host: %q", header)
+				}
+			}
+		})
 	}
 }
 

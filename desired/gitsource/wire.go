@@ -53,7 +53,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, w.fail(remedy.Mark(remedy.Retry, fmt.Errorf("%w: %w: check the address, the network and the certificate authorities",
 			ErrUnreachable, err)))
 	}
-	if err := refusal(res); err != nil {
+	if err := refusal(req, res.StatusCode); err != nil {
 		_ = res.Body.Close()
 		return nil, w.fail(err)
 	}
@@ -68,13 +68,13 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 // refusal classes a status. GitHub and GitLab answer 404 for a repository that a
 // token may not see, and GitHub 401 or 404 without one:
 // https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api.
-func refusal(res *http.Response) error {
-	switch code := res.StatusCode; {
+func refusal(req *http.Request, code int) error {
+	switch {
 	case code < 400:
 		return nil
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
 		next := "give a token that may read the repository's contents"
-		if res.Request.Header.Get("Authorization") != "" {
+		if req.Header.Get("Authorization") != "" {
 			next = "the token may have expired, or lack leave to read the repository's contents"
 		}
 		return remedy.Mark(remedy.Hold, fmt.Errorf("%w (HTTP %d): %s", ErrAuth, code, next))

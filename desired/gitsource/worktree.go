@@ -20,6 +20,7 @@ import (
 // tree is seen from that tree's top, so that file names, defaults from parent
 // directories and links mean what they will mean once committed; any other is its
 // own tree. No link is followed out of its tree ([os.Root]).
+// Several goroutines may call Latest; Close comes last.
 type WorkTree struct {
 	trees []*tree
 	paths []string
