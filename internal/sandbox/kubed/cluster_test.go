@@ -28,7 +28,7 @@ var start = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 
 const roleKey = "eks.amazonaws.com/role-arn"
 
-func newCluster(t testing.TB, objs ...runtime.Object) (*Cluster, *virtual.Clock) {
+func newCluster(t *testing.T, objs ...runtime.Object) (*Cluster, *virtual.Clock) {
 	t.Helper()
 	clock := virtual.NewClock(start)
 	c := New(Options{Clock: clock, Issuer: "https://oidc.eks.eu-west-1.amazonaws.com/id/ABC", Seed: 1})
