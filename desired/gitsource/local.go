@@ -6,10 +6,8 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/go-git/go-git/v5/plumbing"
-
 	git "github.com/go-git/go-git/v5"
-
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 
 	"github.com/lanyard-io/lanyard/internal/remedy"
