@@ -113,8 +113,8 @@ func (j *Judged) compareTrust(snap *live.Snapshot, opts Options) {
 	}
 	j.Trust = j.judgeTrust(snap, opts, role, j.Wanted, j.severity(Critical))
 	j.compareWidth(snap, opts, role)
-	if j.inTransition() && j.RoleInUse() == arn.String() {
-		j.judgeTrust(snap, opts, role, j.On, Critical)
+	if lives := j.LivesOn(); j.inTransition() && lives != identity.None {
+		j.judgeTrust(snap, opts, role, lives, Critical)
 	}
 	for _, mechanism := range []identity.Mechanism{j.Wanted, j.On} {
 		if mechanism == identity.IRSA {
@@ -130,6 +130,23 @@ func (j *Judged) RoleInUse() string {
 		return j.Association.Role.String()
 	}
 	return j.ServiceAccount.Annotations[AnnotationRole]
+}
+
+// LivesOn returns the mechanism by which pods have the mapping's own role now, while
+// another is wanted; None if they have another role, or none.
+func (j *Judged) LivesOn() identity.Mechanism {
+	role := j.Mapping.Role.String()
+	if j.RoleInUse() == role {
+		return j.On
+	}
+	for _, p := range j.Pods {
+		for _, c := range p.Containers {
+			if c.Role == role {
+				return identity.IRSA
+			}
+		}
+	}
+	return identity.None
 }
 
 // judgeTrust returns the worst verdict over a mechanism's requests, and records it
@@ -182,7 +199,11 @@ func (j *Judged) compareWidth(snap *live.Snapshot, opts Options, role live.Role)
 	}
 	request := j.Requests(snap.Cluster(), j.Wanted, opts)[0]
 	if v, wide := j.Document.Excess(request, width); wide {
-		j.add(Finding{Kind: TrustTooWide, Severity: Warning, Position: j.Mapping.RoleAt, Owner: OwnerOfRole(role),
+		owner := OwnerOfRole(role)
+		if trust.IsLanyardSid(v.Sid) {
+			owner = "lanyard"
+		}
+		j.add(Finding{Kind: TrustTooWide, Severity: Warning, Position: j.Mapping.RoleAt, Owner: owner,
 			Message:  v.Reason,
 			Expected: "trust of width " + width.String(), Actual: "more are let in"})
 		return

@@ -129,8 +129,10 @@ func (b *builder) repair(j *diff.Judged) {
 		say(OwnerMustAct, diff.PlaneServiceAccount, "create ServiceAccount %s, or take its mapping out of Git", subject)
 	case j.Class == diff.Transition:
 		// What the pods are on must go on working until they are moved.
-		b.repairTrust(j, j.On)
-		say(InTransition, diff.PlaneAssociation, "the workload is on %s and Git asks for %s: mode migrate moves it", j.On, j.Wanted)
+		if lives := j.LivesOn(); lives != identity.None {
+			b.repairTrust(j, lives)
+		}
+		say(InTransition, diff.PlaneAssociation, "Git asks for %s and the workload is on the other mechanism: mode migrate moves it", j.Wanted)
 	default:
 		b.repairDrift(j)
 	}

@@ -5,65 +5,73 @@ import (
 	"io"
 	"strings"
 
+	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/plan"
 )
 
+// markdownLimit keeps the report below what GitHub takes for one comment (65,536
+// characters), with room for what a bot puts around it.
+const markdownLimit = 60_000
+
 // Markdown writes the report for a pull request: a verdict, a table, then what a
-// round would write and what it leaves, folded.
+// round would write, what it leaves and what is in sync, folded. A report that would
+// be too long for a comment ends between two rows, and says how many it leaves out.
 func (d Diff) Markdown(w io.Writer) error {
-	t := &printer{w: w}
-	t.f("### lanyard: %s\n\n", verdict(d))
-	t.f("Cluster `%s`, revision `%s`. %s.\n", cell(d.Cluster), cell(d.Revision), d.Summary.line())
-	if len(d.Findings) > 0 {
-		t.f("\n| ServiceAccount | plane | finding | expected | actual | where |\n|---|---|---|---|---|---|\n")
-		for _, f := range d.Findings {
-			t.f("| `%s` | %s | **%s** %s: %s | %s | %s | %s |\n", cell(f.Namespace+"/"+f.ServiceAccount), f.Plane, f.Severity, f.Kind,
-				escape(f.Message), code(f.Expected), code(f.Actual), code(f.Position))
+	p, short, states := &page{}, d.shortNames(), d.states()
+	p.write("### lanyard: %s\n\n", verdict(d))
+	p.write("Cluster %s, revision %s. %s.\n", code(d.Cluster), code(d.Revision), d.Summary.line())
+	p.section("\n| ServiceAccount | plane | finding | expected | actual | where |\n|---|---|---|---|---|---|\n", "", len(d.Findings), func(i int) string {
+		f := d.Findings[i]
+		return findingRow(f, states[f.subject()], short)
+	})
+	p.folded("What a round would write", len(d.Steps), func(i int) string {
+		s := d.Steps[i]
+		return fmt.Sprintf("- %s %s: %s\n", s.Effect, code(s.Subject.String()), prose(s.Action.String()))
+	})
+	p.folded("What is left, and to whom", len(d.Left), func(i int) string { return holdRow(d.Left[i], short) })
+	p.folded("What could not be read", len(d.Gaps), func(i int) string { return "- " + prose(d.Gaps[i].String()) + "\n" })
+	silent := d.silent()
+	p.folded("Mappings with a missing fact", len(silent), func(i int) string {
+		return fmt.Sprintf("- %s %s\n", code(silent[i].subject()), silent[i].state())
+	})
+	p.named("In sync", d.inSync())
+	if n := len(d.Unmanaged); n > 0 {
+		names := make([]string, min(n, mostNamed))
+		for i := range names {
+			names[i] = code(d.Unmanaged[i].String())
 		}
+		p.folded("Wired, not in Git, never touched", 1, func(int) string {
+			return strings.Join(names, ", ") + more(n-len(names)) + "\n"
+		})
 	}
-	t.fold("What a round would write", len(d.Steps), func() {
-		for _, s := range d.Steps {
-			t.f("- %s `%s`: %s\n", s.Effect, cell(s.Subject.String()), escape(s.Action.String()))
-		}
-	})
-	t.fold("What is left, and to whom", len(d.Left), func() { t.markdownHolds(d.Left) })
-	t.fold("What could not be read", len(d.Gaps), func() {
-		for _, g := range d.Gaps {
-			t.f("- %s\n", escape(g.String()))
-		}
-	})
-	return t.err
+	p.leftOut()
+	_, err := io.WriteString(w, p.String())
+	return err
 }
 
-func (t *printer) markdownHolds(holds []plan.Hold) {
-	for _, h := range holds {
-		who := ""
-		if !h.Subject.IsZero() {
-			who = "`" + cell(h.Subject.String()) + "` "
-		}
-		t.f("- %s%s: %s\n", who, h.Reason, escape(h.Message))
-		if h.Handoff == nil {
-			continue
-		}
-		if h.Handoff.HCL != "" {
-			t.f("%s", fence("hcl", h.Handoff.HCL))
-		}
-		if h.Handoff.JSON != "" {
-			t.f("%s", fence("json", h.Handoff.JSON))
-		}
-		if h.Handoff.Command != "" {
-			t.f("%s", fence("sh", h.Handoff.Command))
-		}
+func findingRow(f Finding, m Mapping, short func(string) string) string {
+	who := code(f.subject())
+	if m.Class != diff.Rest && m.Class != diff.Drift {
+		who += "<br>" + m.state()
 	}
+	where := code(f.Position)
+	if f.Owner != "" {
+		where += "<br>owner: " + prose(f.Owner)
+	}
+	return fmt.Sprintf("| %s | %s | **%s** %s: %s | %s | %s | %s |\n", who, f.Plane, f.Severity, f.Kind,
+		prose(short(f.Message)), code(f.Expected), code(f.Actual), strings.TrimPrefix(where, "<br>"))
 }
 
-func (t *printer) fold(title string, n int, body func()) {
-	if n == 0 {
-		return
+func holdRow(h plan.Hold, short func(string) string) string {
+	who := about(h)
+	if !h.Subject.IsZero() {
+		who = code(who)
 	}
-	t.f("\n<details><summary>%s (%d)</summary>\n\n", title, n)
-	body()
-	t.f("\n</details>\n")
+	row := fmt.Sprintf("- %s %s: %s\n", who, h.Reason, prose(short(h.Message)))
+	if h.Handoff == nil {
+		return row
+	}
+	return row + fence("hcl", h.Handoff.HCL) + fence("json", h.Handoff.JSON) + fence("sh", h.Handoff.Command)
 }
 
 func verdict(d Diff) string {
@@ -71,17 +79,86 @@ func verdict(d Diff) string {
 	case len(d.Gaps) > 0 && len(d.Findings) == 0:
 		return "not everything could be read"
 	case d.Summary.Critical > 0:
-		return fmt.Sprintf("%d critical differences", d.Summary.Critical)
+		return count(d.Summary.Critical, "critical difference")
 	case len(d.Findings) > 0:
-		return fmt.Sprintf("%d differences", len(d.Findings))
+		return count(len(d.Findings), "difference")
 	}
 	return "in sync"
 }
 
-// escape makes text from outside inert in Markdown: no markup, no mention, no HTML.
-func escape(s string) string {
+// page is a Markdown text that stops at [markdownLimit]: from the first row that does
+// not fit on, rows are counted and not written.
+type page struct {
+	strings.Builder
+	full bool
+	left int
+}
+
+// closing is room for the end of a section and the line about what is left out.
+const closing = 300
+
+func (p *page) write(format string, args ...any) { fmt.Fprintf(p, format, args...) }
+
+// section writes a head, n rows and a tail, as far as they fit.
+func (p *page) section(head, tail string, n int, row func(i int) string) {
+	opened := false
+	for i := range n {
+		if p.full {
+			p.left += n - i
+			break
+		}
+		r := row(i)
+		if p.Len()+len(head)+len(r)+len(tail)+closing > markdownLimit {
+			p.full = true
+			p.left += n - i
+			break
+		}
+		if !opened {
+			p.WriteString(head)
+			opened = true
+		}
+		p.WriteString(r)
+	}
+	if opened {
+		p.WriteString(tail)
+	}
+}
+
+func (p *page) folded(title string, n int, row func(i int) string) {
+	p.section(summaryTag(title, n), "\n</details>\n", n, row)
+}
+
+func summaryTag(title string, n int) string {
+	return fmt.Sprintf("\n<details><summary>%s (%d)</summary>\n\n", title, n)
+}
+
+// named folds the mappings of a section, the first of them by name.
+func (p *page) named(title string, all []Mapping) {
+	shown := all[:min(len(all), mostNamed)]
+	p.section(summaryTag(title, len(all)), more(len(all)-len(shown))+"\n</details>\n", len(shown), func(i int) string {
+		m := shown[i]
+		return fmt.Sprintf("- %s %s, %s, role %s\n", code(m.subject()), m.mechanism(), count(m.Pods, "pod"), code(shortName(m.Role)))
+	})
+}
+
+func more(n int) string {
+	if n <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("\nand %d more\n", n)
+}
+
+func (p *page) leftOut() {
+	if p.left > 0 {
+		p.write("\n**%s left out here**, because a comment has room for no more: `lanyard diff` prints them all, `-o json` for a program.\n", count(p.left, "row"))
+	}
+}
+
+// prose makes text from outside inert in Markdown: no markup, no mention, no link, no
+// HTML, and no row of a table but its own.
+func prose(s string) string {
 	var b strings.Builder
-	for _, r := range Printable(s) {
+	for _, r := range clip(Printable(s)) {
 		switch {
 		case r == '<':
 			b.WriteString("&lt;")
@@ -89,40 +166,48 @@ func escape(s string) string {
 			b.WriteString("&gt;")
 		case r == '&':
 			b.WriteString("&amp;")
-		case r == '@':
-			b.WriteString("@\u200b") // no mention
-		case strings.ContainsRune("\\`*_{}[]()#+!|~$", r):
+		case strings.ContainsRune("\\`*_{}[]()!|~$", r):
 			b.WriteByte('\\')
 			b.WriteRune(r)
+		case strings.ContainsRune("@#", r):
+			b.WriteRune(r)
+			b.WriteString(hidden) // no mention, no issue
 		default:
 			b.WriteRune(r)
 		}
 	}
-	return b.String()
+	return links.Replace(b.String())
 }
 
-// cell makes text from outside safe inside backticks in a table.
-func cell(s string) string {
-	return strings.NewReplacer("`", "'", "|", "¦").Replace(Printable(s))
-}
+// hidden is a zero-width space, which keeps GitHub from making a link.
+const hidden = "\u200b"
 
+// links breaks what GitHub would make a link of by itself.
+// Source: https://github.github.com/gfm/#autolinks-extension-
+var links = strings.NewReplacer("://", ":"+hidden+"//", "www.", "www"+hidden+".", "WWW.", "WWW"+hidden+".", "GH-", "GH"+hidden+"-")
+
+// code makes text from outside a code span, in which nothing is markup; a table
+// would still end at a pipe.
 func code(s string) string {
+	if s = strings.TrimSpace(Printable(s)); s == "" {
+		return ""
+	}
+	return "`" + strings.NewReplacer("`", "'", "|", "¦").Replace(clip(s)) + "`"
+}
+
+// fence writes a code block that its content cannot end; none for an empty text.
+func fence(language, s string) string {
 	if s == "" {
 		return ""
 	}
-	return "`" + cell(s) + "`"
-}
-
-// fence writes a code block that its content cannot end.
-func fence(language, s string) string {
 	ticks := "```"
 	for strings.Contains(s, ticks) {
 		ticks += "`"
 	}
 	var b strings.Builder
 	b.WriteString("\n  " + ticks + language + "\n")
-	for _, line := range strings.Split(strings.TrimRight(s, "\n"), "\n") {
-		b.WriteString("  " + line + "\n")
+	for line := range strings.SplitSeq(strings.TrimRight(s, "\n"), "\n") {
+		b.WriteString(strings.TrimRight("  "+Printable(line), " ") + "\n")
 	}
 	b.WriteString("  " + ticks + "\n")
 	return b.String()

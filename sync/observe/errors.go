@@ -1,0 +1,130 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/lanyard-io/lanyard/internal/remedy"
+	"github.com/lanyard-io/lanyard/sync/live"
+)
+
+// ErrUnconfigured is what [Options].IAM returns, wrapped or not, for an account that
+// the configuration names no role in.
+var ErrUnconfigured = errors.New("no role to assume in this account: add it to the configuration's accounts")
+
+// errBudget is a call that was not made, because its turn in the token bucket would
+// have come after the look's deadline.
+type errBudget struct{ error }
+
+// refusals are the codes that mean "you may not", credentials that are no longer good
+// among them: asking again does not help.
+// Source: https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html
+var refusals = []string{
+	"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedException", "NotAuthorized", "AuthFailure",
+	"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidClientTokenId", "InvalidIdentityToken",
+	"UnrecognizedClientException", "SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature",
+	"MissingAuthenticationToken", "MissingAuthenticationTokenException", "OptInRequired", "RegionDisabledException",
+}
+
+// classify says why a read has no answer, and in which words. The words are the
+// service's own, without request IDs, so that the same failure reads the same twice.
+func classify(err error) (live.GapReason, string) {
+	if errors.Is(err, ErrUnconfigured) {
+		return live.GapUnconfigured, ErrUnconfigured.Error()
+	}
+	if _, ok := errors.AsType[errBudget](err); ok {
+		return live.GapThrottled, "its turn under lanyard's own rate limit did not come before the look had to end"
+	}
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		return classifyCode(api.ErrorCode(), statusOf(err)), short(api.ErrorCode() + ": " + api.ErrorMessage())
+	}
+	switch {
+	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+		return live.GapRefused, short(err.Error())
+	case apierrors.IsTooManyRequests(err):
+		return live.GapThrottled, short(err.Error())
+	case errors.Is(err, context.DeadlineExceeded):
+		return live.GapFailed, "no answer in time"
+	case errors.Is(err, context.Canceled):
+		return live.GapFailed, "the look was cut short"
+	}
+	return live.GapFailed, short(err.Error())
+}
+
+func classifyCode(code string, status int) live.GapReason {
+	_, throttled := retry.DefaultThrottleErrorCodes[code]
+	switch {
+	case slices.Contains(refusals, code):
+		return live.GapRefused
+	case throttled, status == http.StatusTooManyRequests:
+		return live.GapThrottled
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return live.GapRefused
+	}
+	return live.GapFailed
+}
+
+func statusOf(err error) int {
+	if res, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
+		return res.HTTPStatusCode()
+	}
+	return 0
+}
+
+// missing reports that the service knows no such thing.
+func missing(err error) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	return ok && slices.Contains([]string{"NoSuchEntity", "NoSuchEntityException", "ResourceNotFoundException"}, api.ErrorCode())
+}
+
+// unassumable reports that the call was not made at all, because the role that leads
+// into the account could not be assumed.
+func unassumable(err error) bool {
+	for {
+		op, ok := errors.AsType[*smithy.OperationError](err)
+		if !ok {
+			return false
+		}
+		if op.ServiceID == "STS" && strings.HasPrefix(op.OperationName, "AssumeRole") {
+			return true
+		}
+		err = op.Err
+	}
+}
+
+// halting classes an error that there is no look without.
+func halting(what string, err error) error {
+	reason, message := classify(err)
+	class := remedy.Retry
+	if reason == live.GapRefused || missing(err) {
+		class = remedy.Hold
+	}
+	return remedy.Mark(class, fmt.Errorf("%s: %s: %w", what, reason, &worded{message, err}))
+}
+
+// worded is an error in other words.
+type worded struct {
+	words string
+	err   error
+}
+
+func (w *worded) Error() string { return w.words }
+func (w *worded) Unwrap() error { return w.err }
+
+// short bounds a message and keeps it on one line.
+func short(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > 300 {
+		return string(r[:300]) + "…"
+	}
+	return s
+}

@@ -1,0 +1,375 @@
+package observe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/iam/types"
+
+	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/sync/live"
+)
+
+// Roles are read in bulk or one by one, whichever is fewer calls. In bulk there are
+// two ways:
+//
+//	GetAccountAuthorizationDetails  trust, tags; a broad permission, so it may be refused
+//	ListRoles                       trust, session duration; no tags
+//
+// GetAccountSummary, asked anyway for the size quota of trust policies, says how many
+// roles there are, and so how many pages.
+// Source: https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
+
+const (
+	iamPage     = 1000      // the largest page of IAM's lists
+	blindly     = 10        // roles to read one by one where nobody says how many pages there are
+	maxSingly   = 500       // roles to read one by one where both bulk reads are refused
+	detailsRest = time.Hour // before a refused GetAccountAuthorizationDetails is tried again
+)
+
+// ourSid begins the Sids of lanyard's own statements (design.md section 5).
+const ourSid = `"Lanyard`
+
+// account is what an Observer knows of one AWS account between looks.
+type account struct {
+	line       *line
+	pages      int       // that the latest bulk read took
+	noDetails  time.Time // until when GetAccountAuthorizationDetails counts as refused
+	seen       live.Account
+	ourMarksOn map[identity.RoleARN]bool // roles whose trust bore a statement of lanyard's
+}
+
+func (o *Observer) account(id string) *account {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	a := o.accounts[id]
+	if a == nil {
+		a = &account{line: newLine(o.limits.IAM, o.limits), ourMarksOn: map[identity.RoleARN]bool{}}
+		o.accounts[id] = a
+	}
+	return a
+}
+
+// visit is one look at one account.
+type visit struct {
+	o    *Observer
+	id   string
+	iam  IAMReader
+	a    *account
+	gaps *gaps
+	now  time.Time
+
+	shut  error // the way in does not work: nothing else is asked
+	roles map[identity.RoleARN]live.Role
+	facts struct {
+		account   *live.Account
+		providers []live.OIDCProvider
+	}
+}
+
+// visit looks at the roles and the cluster's provider in an account.
+func (o *Observer) visit(ctx context.Context, id string, want []identity.RoleARN, provider string, now time.Time, g *gaps) *visit {
+	v := &visit{o: o, id: id, a: o.account(id), gaps: g, now: now, roles: make(map[identity.RoleARN]live.Role, len(want))}
+	for _, arn := range want {
+		v.roles[arn] = live.Role{ARN: arn}
+	}
+	var err error
+	if v.iam, err = o.opts.IAM(id); err != nil {
+		v.refuse(live.SourceAssumeRole, err)
+		return v
+	}
+	v.summary(ctx)
+	if v.shut == nil && provider != "" {
+		v.provider(ctx, provider)
+	}
+	if v.shut == nil {
+		v.readRoles(ctx)
+	}
+	return v
+}
+
+// refuse records a gap over the account. Where it is the way in that failed, nothing
+// else is asked.
+func (v *visit) refuse(source live.Source, err error) {
+	if source == live.SourceAssumeRole || unassumable(err) {
+		source, v.shut = live.SourceAssumeRole, err
+	}
+	v.gaps.add(source, v.id, err)
+}
+
+// summary asks for the quota of trust policies and the number of roles.
+func (v *visit) summary(ctx context.Context) {
+	v.facts.account = &live.Account{ID: v.id}
+	out, err := ask(ctx, v.a.line, v.iam.GetAccountSummary, &iam.GetAccountSummaryInput{})
+	if err != nil {
+		v.refuse(live.SourceAccountSummary, err)
+		return
+	}
+	v.facts.account.TrustSizeQuota = int(out.SummaryMap["AssumeRolePolicySizeQuota"])
+	v.facts.account.Roles = int(out.SummaryMap["Roles"])
+	v.o.mu.Lock()
+	defer v.o.mu.Unlock()
+	v.a.seen = *v.facts.account
+}
+
+// readRoles reads the roles asked for, and those that bore our mark before.
+func (v *visit) readRoles(ctx context.Context) {
+	v.o.mu.Lock()
+	for arn := range v.a.ourMarksOn {
+		if _, asked := v.roles[arn]; !asked {
+			v.roles[arn] = live.Role{ARN: arn}
+		}
+	}
+	expected, noDetails := v.a.pages, v.now.Before(v.a.noDetails)
+	v.o.mu.Unlock()
+	if n := v.facts.account.Roles; n > 0 {
+		expected = max(expected, (n+iamPage-1)/iamPage)
+	}
+	if len(v.roles) <= max(expected, 1) || expected == 0 && len(v.roles) <= blindly {
+		v.singly(ctx)
+		return
+	}
+	v.o.progress("reading the roles of account %s", v.id)
+	if !noDetails && v.bulk(live.SourceAuthorizationDetails, v.details(ctx)) {
+		return
+	}
+	if v.bulk(live.SourceRoles, v.list(ctx)) {
+		return
+	}
+	if len(v.roles) <= maxSingly {
+		v.singly(ctx)
+		return
+	}
+	v.gaps.put(live.Gap{Source: live.SourceRoles, Scope: v.id, Reason: live.GapRefused,
+		Message: fmt.Sprintf("neither iam:GetAccountAuthorizationDetails nor iam:ListRoles is granted, and %d roles are too many to read one by one", len(v.roles))})
+}
+
+// listing is a way to read all roles of an account, page by page.
+type listing func(token *string) (page []answer, more *string, err error)
+
+// answer is one role in a list; err says what cannot be read of it.
+type answer struct {
+	role live.Role
+	err  error
+}
+
+// bulk reads all roles of the account. It returns false where that is refused from
+// the start, so that another way can be tried.
+func (v *visit) bulk(source live.Source, next listing) bool {
+	all, came, err := pages(next)
+	if came == 0 && err != nil {
+		if reason, _ := classify(err); reason == live.GapRefused && !unassumable(err) {
+			if source == live.SourceAuthorizationDetails {
+				v.o.mu.Lock()
+				v.a.noDetails = v.now.Add(detailsRest)
+				v.o.mu.Unlock()
+			}
+			return false
+		}
+	}
+	if i := slices.IndexFunc(all, func(a answer) bool { return a.role.ARN.Account != v.id }); i >= 0 {
+		v.gaps.add(source, v.id, fmt.Errorf("the answer names %s: the way into account %s leads elsewhere", all[i].role.ARN, v.id))
+		return true
+	}
+	listed := make(map[identity.RoleARN]bool, len(all))
+	for _, a := range all {
+		listed[a.role.ARN] = true
+		switch _, asked := v.roles[a.role.ARN]; {
+		case a.err != nil && asked:
+			v.gaps.add(source, a.role.ARN.String(), a.err)
+		case a.err == nil && (asked || strings.Contains(a.role.TrustPolicy, ourSid)):
+			v.found(a.role)
+		}
+	}
+	if unassumable(err) {
+		v.refuse(live.SourceAssumeRole, err)
+		return true
+	}
+	if err != nil {
+		v.gaps.addPages(source, v.id, came, err)
+		return true
+	}
+	for arn := range v.roles {
+		if !listed[arn] {
+			v.absent(arn)
+		}
+	}
+	v.o.mu.Lock()
+	defer v.o.mu.Unlock()
+	v.a.pages = came
+	return true
+}
+
+func (v *visit) details(ctx context.Context) listing {
+	in := &iam.GetAccountAuthorizationDetailsInput{Filter: []types.EntityType{types.EntityTypeRole}, MaxItems: aws.Int32(iamPage)}
+	return func(token *string) ([]answer, *string, error) {
+		in.Marker = token
+		out, err := ask(ctx, v.a.line, v.iam.GetAccountAuthorizationDetails, in)
+		if err != nil {
+			return nil, nil, err
+		}
+		page := make([]answer, 0, len(out.RoleDetailList))
+		for _, d := range out.RoleDetailList {
+			if r, err := roleFacts(d.Arn, d.AssumeRolePolicyDocument, nil, d.Tags, d.CreateDate); !r.ARN.IsZero() {
+				page = append(page, answer{r, err})
+			}
+		}
+		more, err := marker(out.IsTruncated, out.Marker)
+		return page, more, err
+	}
+}
+
+func (v *visit) list(ctx context.Context) listing {
+	in := &iam.ListRolesInput{MaxItems: aws.Int32(iamPage)}
+	return func(token *string) ([]answer, *string, error) {
+		in.Marker = token
+		out, err := ask(ctx, v.a.line, v.iam.ListRoles, in)
+		if err != nil {
+			return nil, nil, err
+		}
+		page := make([]answer, 0, len(out.Roles))
+		for _, d := range out.Roles {
+			if r, err := roleFacts(d.Arn, d.AssumeRolePolicyDocument, d.MaxSessionDuration, nil, d.CreateDate); !r.ARN.IsZero() {
+				page = append(page, answer{r, err})
+			}
+		}
+		more, err := marker(out.IsTruncated, out.Marker)
+		return page, more, err
+	}
+}
+
+// marker returns IAM's token for the next page.
+func marker(truncated bool, token *string) (*string, error) {
+	if !truncated {
+		return nil, nil
+	}
+	if aws.ToString(token) == "" {
+		return nil, errors.New("IAM says that more follows, but not where")
+	}
+	return token, nil
+}
+
+// singly reads the roles one by one.
+func (v *visit) singly(ctx context.Context) {
+	want := make([]identity.RoleARN, 0, len(v.roles))
+	for arn := range v.roles {
+		want = append(want, arn)
+	}
+	slices.SortFunc(want, identity.RoleARN.Compare)
+	scopes := make([]string, len(want))
+	for i, arn := range want {
+		scopes[i] = arn.String()
+	}
+	errs := each(v.o.limits.Concurrency, want, func(arn identity.RoleARN) error { return v.role(ctx, arn) })
+	if i := slices.IndexFunc(errs, unassumable); i >= 0 {
+		v.refuse(live.SourceAssumeRole, errs[i])
+		return
+	}
+	v.gaps.addEach(live.SourceRole, scopes, errs)
+}
+
+// role reads one role. IAM asks for a name and knows neither account nor path, so the
+// answer is held against the whole ARN: another path means that this role is not there.
+func (v *visit) role(ctx context.Context, arn identity.RoleARN) error {
+	out, err := ask(ctx, v.a.line, v.iam.GetRole, &iam.GetRoleInput{RoleName: &arn.Name})
+	if missing(err) {
+		v.absent(arn)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if out.Role == nil {
+		return errors.New("IAM answered without a role")
+	}
+	r, err := roleFacts(out.Role.Arn, out.Role.AssumeRolePolicyDocument, out.Role.MaxSessionDuration, out.Role.Tags, out.Role.CreateDate)
+	switch {
+	case err != nil:
+		return err
+	case r.ARN.Account != arn.Account:
+		return fmt.Errorf("the answer names %s: the way into account %s leads elsewhere", r.ARN, v.id)
+	case r.ARN != arn:
+		v.absent(arn)
+	default:
+		v.found(r)
+	}
+	return nil
+}
+
+func (v *visit) found(r live.Role) {
+	v.o.mu.Lock()
+	defer v.o.mu.Unlock()
+	v.roles[r.ARN] = r
+	if strings.Contains(r.TrustPolicy, ourSid) {
+		v.a.ourMarksOn[r.ARN] = true
+	} else {
+		delete(v.a.ourMarksOn, r.ARN)
+	}
+}
+
+func (v *visit) absent(arn identity.RoleARN) {
+	v.o.mu.Lock()
+	defer v.o.mu.Unlock()
+	v.roles[arn] = live.Role{ARN: arn, Presence: live.Absent}
+	delete(v.a.ourMarksOn, arn)
+}
+
+// roleFacts reads a role. Documents are URL-encoded (RFC 3986), a plus sign is a plus
+// sign. A role without an ARN that parses comes back zero: nobody can ask for it.
+func roleFacts(arn, document *string, seconds *int32, tags []types.Tag, created *time.Time) (live.Role, error) {
+	parsed, err := identity.ParseRoleARN(aws.ToString(arn))
+	if err != nil {
+		return live.Role{}, fmt.Errorf("the role in IAM's answer: %w", err)
+	}
+	text, err := url.PathUnescape(aws.ToString(document))
+	if err != nil {
+		return live.Role{ARN: parsed}, fmt.Errorf("the trust policy of %s: %w", parsed, err)
+	}
+	r := live.Role{ARN: parsed, Presence: live.Present, TrustPolicy: text, MaxSessionSeconds: int(aws.ToInt32(seconds)), CreatedAt: aws.ToTime(created).UTC()}
+	for _, t := range tags {
+		if r.Tags == nil {
+			r.Tags = make(map[string]string, len(tags))
+		}
+		r.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
+	}
+	return r, nil
+}
+
+// provider reads the IAM OIDC provider of the cluster's issuer. Its ARN is known, so
+// no list is needed; only where IAM says that there is none is the list asked too, so
+// that absence rests on two answers, and shows what the account has instead.
+func (v *visit) provider(ctx context.Context, arn string) {
+	out, err := ask(ctx, v.a.line, v.iam.GetOpenIDConnectProvider, &iam.GetOpenIDConnectProviderInput{OpenIDConnectProviderArn: &arn})
+	if err == nil {
+		v.facts.providers = []live.OIDCProvider{{ARN: arn, Account: v.id, URL: aws.ToString(out.Url), ClientIDs: out.ClientIDList, Described: true}}
+		return
+	}
+	if !missing(err) {
+		if unassumable(err) {
+			v.refuse(live.SourceAssumeRole, err)
+			return
+		}
+		v.gaps.add(live.SourceProvider, arn, err)
+		return
+	}
+	list, err := ask(ctx, v.a.line, v.iam.ListOpenIDConnectProviders, &iam.ListOpenIDConnectProvidersInput{})
+	if err != nil {
+		v.refuse(live.SourceListProviders, err)
+		return
+	}
+	for _, p := range list.OpenIDConnectProviderList {
+		listed := aws.ToString(p.Arn)
+		_, host, _ := strings.Cut(listed, ":oidc-provider/")
+		v.facts.providers = append(v.facts.providers, live.OIDCProvider{ARN: listed, Account: v.id, URL: host})
+		if listed == arn {
+			v.gaps.add(live.SourceProvider, arn, errors.New("IAM lists it, but does not find it: it was made or deleted a moment ago"))
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package observe
+
+import (
+	"cmp"
+	"slices"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/lanyard-io/lanyard/sync/live"
+)
+
+// workload reduces an object with a pod template.
+func workload(kind string, m *metav1.ObjectMeta, t *corev1.PodTemplateSpec, replicas int32) live.Workload {
+	return live.Workload{
+		Namespace: m.Namespace, Kind: kind, Name: m.Name, UID: string(m.UID), Replicas: int(replicas), Owner: controller(m),
+		ServiceAccount: cmp.Or(t.Spec.ServiceAccountName, t.Spec.DeprecatedServiceAccount, "default"),
+		PodLabels:      t.Labels, NodeSelector: t.Spec.NodeSelector, OS: operatingSystem(&t.Spec), Scheduler: t.Spec.SchedulerName,
+	}
+}
+
+// controller returns the object that controls another.
+func controller(m *metav1.ObjectMeta) live.WorkloadRef {
+	if ref := metav1.GetControllerOfNoCopy(m); ref != nil {
+		return live.WorkloadRef{Kind: ref.Kind, Name: ref.Name}
+	}
+	return live.WorkloadRef{}
+}
+
+// operatingSystem is what a pod spec demands by spec.os, node selector or a required
+// affinity, and empty where it demands nothing.
+// Source: https://kubernetes.io/docs/concepts/windows/user-guide/
+func operatingSystem(s *corev1.PodSpec) string {
+	if s.OS != nil && s.OS.Name != "" {
+		return string(s.OS.Name)
+	}
+	if os := cmp.Or(s.NodeSelector[corev1.LabelOSStable], s.NodeSelector["beta.kubernetes.io/os"]); os != "" {
+		return os
+	}
+	if s.Affinity == nil || s.Affinity.NodeAffinity == nil || s.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution == nil {
+		return ""
+	}
+	var demanded string
+	for i, term := range s.Affinity.NodeAffinity.RequiredDuringSchedulingIgnoredDuringExecution.NodeSelectorTerms {
+		at := slices.IndexFunc(term.MatchExpressions, func(r corev1.NodeSelectorRequirement) bool {
+			return (r.Key == corev1.LabelOSStable || r.Key == "beta.kubernetes.io/os") && r.Operator == corev1.NodeSelectorOpIn && len(r.Values) == 1
+		})
+		if at < 0 || i > 0 && term.MatchExpressions[at].Values[0] != demanded {
+			return "" // the terms are alternatives: one of them leaves it open
+		}
+		demanded = term.MatchExpressions[at].Values[0]
+	}
+	return demanded
+}
+
+func orOne(n *int32) int32 {
+	if n == nil {
+		return 1
+	}
+	return *n
+}
+
+func deploymentFacts(d *appsv1.Deployment) live.Workload {
+	w := workload("Deployment", &d.ObjectMeta, &d.Spec.Template, orOne(d.Spec.Replicas))
+	w.Suspended = d.Spec.Paused
+	return w
+}
+
+func statefulSetFacts(s *appsv1.StatefulSet) live.Workload {
+	return workload("StatefulSet", &s.ObjectMeta, &s.Spec.Template, orOne(s.Spec.Replicas))
+}
+
+func daemonSetFacts(d *appsv1.DaemonSet) live.Workload {
+	return workload("DaemonSet", &d.ObjectMeta, &d.Spec.Template, d.Status.DesiredNumberScheduled)
+}
+
+// replicaSetFacts keeps the template of a ReplicaSet of nobody's only: the others are
+// many, and serve to find a pod's Deployment.
+func replicaSetFacts(r *appsv1.ReplicaSet) live.Workload {
+	if owner := controller(&r.ObjectMeta); owner.Name != "" {
+		return live.Workload{Namespace: r.Namespace, Kind: "ReplicaSet", Name: r.Name, Owner: owner}
+	}
+	return workload("ReplicaSet", &r.ObjectMeta, &r.Spec.Template, orOne(r.Spec.Replicas))
+}
+
+func jobFacts(j *batchv1.Job) live.Workload {
+	w := workload("Job", &j.ObjectMeta, &j.Spec.Template, orOne(j.Spec.Parallelism))
+	w.Suspended = j.Spec.Suspend != nil && *j.Spec.Suspend
+	w.Done = slices.ContainsFunc(j.Status.Conditions, func(c batchv1.JobCondition) bool {
+		return (c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailed) && c.Status == corev1.ConditionTrue
+	})
+	return w
+}
+
+func cronJobFacts(c *batchv1.CronJob) live.Workload {
+	w := workload("CronJob", &c.ObjectMeta, &c.Spec.JobTemplate.Spec.Template, orOne(c.Spec.JobTemplate.Spec.Parallelism))
+	w.Suspended = c.Spec.Suspend != nil && *c.Spec.Suspend
+	return w
+}
