@@ -1,0 +1,209 @@
+package archtest
+
+import (
+	"slices"
+	"strings"
+)
+
+// Module is the path before every package of ours.
+const Module = "github.com/lanyard-io/lanyard"
+
+// Levels of the house. A package imports downward only; asides stand beside it.
+const (
+	words     = 0
+	documents = 1
+	finding   = 2
+	planning  = 3
+	deciding  = 4 // this level and all below are pure
+	hands     = 5
+	loop      = 6
+	wiring    = 7
+	mouth     = 8
+	door      = 9
+	aside     = -1
+)
+
+// room is one row of the table: where a package stands and what of ours it may import.
+type room struct {
+	path  string   // within the module; "/..." at the end includes all below
+	level int      // or aside
+	below int      // every room of a lower level than this may be imported,
+	also  []string // and these,
+	not   []string // but not these
+	tests bool     // only tests may import it
+	why   string
+}
+
+// house is the whole table, also for rooms that are still to be built. A package that
+// is not in it fails the test: say where it stands, and why there.
+var house = []room{
+	{path: "internal/identity", level: words, why: "words that everyone shares depend on nobody, or they would drag the house along"},
+	{path: "internal/remedy", level: words, why: "every level classes its errors by remedy, so the classes depend on nobody"},
+
+	{path: "sync/trust", level: documents, below: documents, why: "a trust policy is judged from its text alone, so that the judgement can be tested and replayed"},
+	{path: "desired", level: documents, below: documents, why: "what Git says must not depend on what is live: wish and fact are compared later, in diff"},
+	{path: "sync/live", level: documents, below: documents, also: []string{"sync/trust"}, why: "what was seen must not depend on what was wished; a role carries its parsed trust policy"},
+
+	{path: "sync/diff", level: finding, below: finding, why: "naming a difference comes before planning a change, and must not know what will be done about it"},
+	{path: "sync/plan", level: planning, below: planning, why: "a plan is data made from findings; who runs or reports it is above"},
+	{path: "migrate", level: deciding, below: deciding, why: "a migration is a function of the live world that yields plan steps; the loop and the report are its readers"},
+	{path: "sync/report", level: deciding, below: deciding, why: "a report is the record of a round; it never plans one"},
+
+	{path: "desired/gitsource", level: hands, below: hands, why: "a hand touches one part of the world and decides nothing"},
+	{path: "sync/observe", level: hands, below: hands, why: "the reading hand decides nothing, and cannot write because it cannot reach the writer"},
+	{path: "sync/apply", level: hands, below: hands, why: "the writing hand runs the plan it is given and decides nothing"},
+
+	{path: "sync", level: loop, below: hands, not: []string{"migrate"}, why: "the loop declares the interfaces it needs and is given the hands, so it runs without a world in tests and without writers in observe mode"},
+	{path: "metrics", level: loop, below: documents, also: views, why: "metrics read rounds; nothing that decides may learn what was counted"},
+	{path: "sync/status", level: loop, below: documents, also: views, why: "the page reads rounds; it has no route that changes anything, and nothing to change it with"},
+
+	{path: "internal/app", level: wiring, below: wiring, why: "the one place that knows every part, so that no part knows another"},
+	{path: "cmd/lanyard/internal/cli", level: mouth, below: hands, also: []string{"internal/app", "internal/sandbox/...", "examples"}, why: "a command parses, asks the wiring and prints; it reaches the world only through internal/app"},
+	{path: "cmd/lanyard", level: door, also: []string{"cmd/lanyard/internal/cli"}, why: "main turns signals into a context and a result into an exit code, and nothing else"},
+
+	{path: "internal/sandbox/...", level: aside, also: []string{"internal/sandbox/..."}, why: "the sandbox is the oracle: judging with lanyard's own code it would agree with lanyard's bugs"},
+	{path: "examples", level: aside, why: "examples are files; the package only embeds them"},
+	{path: "internal/testkit", level: aside, tests: true, why: "test helpers know nothing of what they help to test"},
+	{path: "internal/archtest", level: aside, tests: true, why: "the judge of imports imports nobody"},
+	{path: "test/...", level: aside, below: door, also: []string{"internal/sandbox/...", "internal/testkit", "examples", "test/..."}, tests: true, why: "tests of the whole stand outside the house"},
+}
+
+// views is what the readers of rounds may see of them, besides the words.
+var views = []string{"sync/report", "sync/plan", "sync/live"}
+
+// fences are the edges whose own reason says more than the row's.
+var fences = []struct{ from, to, why string }{
+	{"sync", "migrate", "the loop asks a Planner interface about transitions and internal/app supplies migrate; a loop that knows migrations cannot be tested without them"},
+	{"desired/gitsource", "sync/observe", handsApart},
+	{"desired/gitsource", "sync/apply", handsApart},
+	{"sync/observe", "sync/apply", "plan and diff are built without the writers (law 7): observe importing apply would build them in"},
+	{"sync/observe", "desired/gitsource", handsApart},
+	{"sync/apply", "sync/observe", handsApart},
+	{"sync/apply", "desired/gitsource", handsApart},
+	{"...", "internal/sandbox/...", "a shipped room that leans on the double works in the sandbox and nowhere else; only the mouth offers it, as a command"},
+	{"...", "internal/app", "only the mouth starts the composition root; imported from below it would close a circle through every hand"},
+}
+
+const handsApart = "hands never import each other: each is replaced, faked and left out on its own"
+
+// library is one kept dependency: who may import it, and why nobody else.
+type library struct {
+	prefixes []string
+	sdk      bool // a client of the outer world
+	rooms    []string
+	why      string
+}
+
+var libraries = []library{
+	{
+		prefixes: []string{"github.com/aws/"}, sdk: true,
+		rooms: []string{"sync/observe", "sync/apply", "internal/app", "internal/sandbox/..."},
+		why:   "what decides must run without AWS; only hands hold clients, the wiring configures them, the sandbox's prober stands for a pod",
+	},
+	{
+		prefixes: []string{"k8s.io/", "sigs.k8s.io/", "gopkg.in/evanphx/json-patch.v4"}, sdk: true,
+		rooms: []string{"sync/observe", "sync/apply", "internal/app", "internal/sandbox/..."},
+		why:   "what decides must run without Kubernetes and its types; only hands hold clients, the wiring configures them, the sandbox serves them",
+	},
+	{
+		prefixes: []string{"github.com/go-git/"}, sdk: true,
+		rooms: []string{"desired/gitsource", "internal/app", "internal/sandbox/gitd"},
+		why:   "Git is one source of an fs.FS; everyone else reads files",
+	},
+	{
+		prefixes: []string{"gopkg.in/yaml.v3"},
+		rooms:    []string{"desired", "sync/live"},
+		why:      "two documents are YAML, and one strict decoder each is enough to keep positions and bounds right",
+	},
+	{
+		prefixes: []string{"github.com/prometheus/"},
+		rooms:    []string{"metrics", "internal/app"},
+		why:      "counting must not leak into what is counted; metrics are built on a given Registerer",
+	},
+	{
+		prefixes: []string{"github.com/spf13/cobra", "github.com/spf13/pflag"},
+		rooms:    []string{"cmd/lanyard/internal/cli"},
+		why:      "flags end at the mouth; below it there are Options",
+	},
+	{
+		prefixes: []string{"golang.org/x/term"},
+		rooms:    []string{"cmd/lanyard/internal/cli"},
+		why:      "only the mouth talks to a terminal",
+	},
+	{
+		prefixes: []string{"golang.org/x/time/rate"},
+		rooms:    []string{"desired/gitsource", "sync/observe", "sync/apply", "internal/app"},
+		why:      "whoever waits for a token looks at a clock, and only hands and wiring do",
+	},
+	{
+		prefixes: []string{"github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "github.com/santhosh-tekuri/jsonschema"},
+		rooms:    []string{"internal/testkit", "test/..."},
+		why:      "test libraries stay out of the shipped binary",
+	},
+}
+
+const (
+	whyTable   = "an arrow can be judged only between packages whose level is known: add the package to the table in internal/archtest/house.go and say why it stands there"
+	whyLibrary = "a dependency is kept by decision: add it to the table in internal/archtest/house.go and say who may use it and why"
+	whyPure    = "what decides takes values and returns values: with no file, socket or log in reach it can be fuzzed, replayed and trusted"
+	whyClock   = "now is a value given to what decides (Snapshot.TakenAt): a plan computed twice from one snapshot must be the same plan"
+	whyReach   = "a client in reach of what decides is a client that a later change will call"
+	whyAlias   = "a package named sync would hide the standard library's; it is lsync everywhere, so that every reader knows it at sight"
+	whyTests   = "it exists for tests, and must not be built into the binary"
+	whyDot     = "dot imports hide where a name comes from, from readers and from this test"
+	whyCgo     = "the binary is static: it runs FROM scratch"
+)
+
+// impure are the packages that levels 0 to 4 do without, with all below them;
+// inert are the harmless ones among those.
+var (
+	impure = []string{"os", "net", "log", "syscall", "plugin"}
+	inert  = []string{"net/netip", "net/url", "net/mail", "net/textproto"}
+)
+
+// clocks are the functions of package time that read or wait for a clock.
+var clocks = []string{"Now", "Since", "Until", "After", "AfterFunc", "Sleep", "Tick", "NewTicker", "NewTimer"}
+
+// roomOf returns the row of a package, the most exact one if several match.
+func roomOf(path string) (room, bool) {
+	var best room
+	found := false
+	for _, r := range house {
+		if match(r.path, path) && (!found || len(r.path) > len(best.path)) {
+			best, found = r, true
+		}
+	}
+	return best, found
+}
+
+// mayImport judges an edge between two packages of ours by the rows alone.
+func mayImport(from, to room, toPath string) bool {
+	named := func(pattern string) bool { return match(pattern, toPath) }
+	if slices.ContainsFunc(from.not, named) {
+		return false
+	}
+	if slices.ContainsFunc(from.also, named) {
+		return true
+	}
+	return to.level != aside && to.level < from.below
+}
+
+func libraryOf(path string) (library, bool) {
+	for _, l := range libraries {
+		for _, prefix := range l.prefixes {
+			if path == strings.TrimSuffix(prefix, "/") || strings.HasPrefix(path, strings.TrimSuffix(prefix, "/")+"/") {
+				return l, true
+			}
+		}
+	}
+	return library{}, false
+}
+
+// match reports whether a path is the pattern's, or below it if that ends in "...".
+func match(pattern, path string) bool {
+	if pattern == "..." {
+		return true
+	}
+	parent, deep := strings.CutSuffix(pattern, "/...")
+	return path == parent || deep && strings.HasPrefix(path, parent+"/")
+}
