@@ -101,7 +101,7 @@ func TestAssumeRoleForPodIdentity(t *testing.T) {
 		{"not a service account", acct, "irsa-lab", with(func(c *awsd.Claims) { c.Subject = "system:node:x" }), 400, "InvalidTokenException"},
 		{"not a token", acct, "irsa-lab", "x", 400, "InvalidTokenException"},
 		{"no token", acct, "irsa-lab", "", 400, "InvalidParameterException"},
-		{"unknown caller", "000000000000", "irsa-lab", "x", 403, "UnrecognizedClientException"},
+		{"unknown caller", "nobody", "irsa-lab", "x", 403, "UnrecognizedClientException"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

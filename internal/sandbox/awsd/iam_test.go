@@ -268,7 +268,7 @@ func TestSettersRefuse(t *testing.T) {
 	for name, err := range map[string]error{
 		"account":          w.PutAccount(awsd.Account{ID: "12"}),
 		"role ARN":         w.PutRole(awsd.Role{ARN: "s3-reader"}),
-		"role account":     w.PutRole(awsd.Role{ARN: "arn:aws:iam::000000000000:role/x"}),
+		"role account":     awsd.New(awsd.Options{}).PutRole(awsd.Role{ARN: reader}),
 		"role case":        w.PutRole(awsd.Role{ARN: strings.Replace(reader, "role/eks", "role/EKS", 1)}),
 		"policy":           w.PutPolicy(awsd.Policy{ARN: reader}),
 		"provider":         w.PutProvider(awsd.Provider{ARN: reader}),
@@ -282,4 +282,41 @@ func TestSettersRefuse(t *testing.T) {
 			t.Errorf("%s: got no error, want one", name)
 		}
 	}
+}
+
+// What setters put, getters return: the truth, as copies that are the caller's own.
+func TestGetters(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, awsd.Options{})
+	rich := richRole()
+	w.must(w.PutRole(rich))
+	roles := w.Roles(acct)
+	if len(roles) != 2 || roles[1].ARN != rich.ARN || w.Roles("nobody") != nil {
+		t.Fatalf("roles: got %+v, want two, and none of an unknown account", roles)
+	}
+	roles[1].Tags["team"] = "changed"
+	if r, _ := w.Role(rich.ARN); r.Tags["team"] != "a" {
+		t.Errorf("role after its copy was changed: got %v", r.Tags)
+	}
+	if _, ok := w.Role("arn:aws:iam::123456789012:role/rich"); ok {
+		t.Error("role by an ARN without its path: got it")
+	}
+	if c, ok := w.Cluster(lab); !ok || c.Issuer != issuer {
+		t.Errorf("cluster: got %+v, %v", c, ok)
+	}
+	if p, ok := w.Provider(provider); !ok || p.ClientIDs[0] != "sts.amazonaws.com" {
+		t.Errorf("provider: got %+v, %v", p, ok)
+	}
+	trust := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + rich.ARN + `"},"Action":"sts:AssumeRole"}]}`
+	w.must(w.putTrust(trust))
+	if !w.DeleteRole(rich.ARN) || w.DeleteRole(rich.ARN) || !w.DeleteProvider(provider) || w.DeleteProvider(provider) {
+		t.Error("deleting twice: want true, then false")
+	}
+	wantError(t, w.putTrust(trust), "MalformedPolicyDocument", 400, "Invalid principal")
+	alone := &world{Server: awsd.New(awsd.Options{}), t: t}
+	w.must(alone.PutAccount(awsd.Account{ID: acct}))
+	w.must(alone.PutRole(awsd.Role{ARN: reader, Trust: podTrust}))
+	alone.url = must(alone.Start("127.0.0.1:0"))
+	defer alone.Close()
+	w.must(alone.putTrust(strings.Replace(trust, acct, other, 1))) // An account that the server does not hold.
 }

@@ -74,7 +74,7 @@ func TestBadCredentials(t *testing.T) {
 	w.must(err)
 	wrong := *out.Credentials
 	wrong.SessionToken = aws.String("wrong")
-	stranger := w.config("000000000000")
+	stranger := w.config("nobody")
 	for name, cfg := range map[string]aws.Config{"unknown account": stranger, "wrong session token": w.session(&wrong)} {
 		t.Run(name, func(t *testing.T) {
 			_, err := iam.NewFromConfig(cfg).ListRoles(t.Context(), nil)

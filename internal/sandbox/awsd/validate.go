@@ -11,7 +11,6 @@ var (
 	associationID = regexp.MustCompile(`^a-[0-9a-z]{17}$`)
 	dnsLabel      = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 	dnsSubdomain  = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
-	uniqueID      = regexp.MustCompile(`^A[A-Z]{3}[A-Z0-9]{10,}$`)
 	serviceName   = regexp.MustCompile(`^[a-z0-9.-]+\.(amazonaws\.com(\.cn)?|amazon\.com|aws\.internal)$`)
 	wellKnownIDPs = map[string]bool{
 		"cognito-identity.amazonaws.com": true, "accounts.google.com": true,
@@ -65,10 +64,7 @@ func validPrincipal(kind, v string, exists func(string) bool) bool {
 		if v == "*" || isAccount(v) {
 			return true
 		}
-		if uniqueID.MatchString(v) || strings.ContainsAny(v, "*?") {
-			return false
-		}
-		return validAWSPrincipal(v, exists)
+		return !strings.ContainsAny(v, "*?") && validAWSPrincipal(v, exists)
 	}
 	return false
 }
