@@ -1,0 +1,116 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// snapshot is the part of a file of kind Snapshot that a world is built from. It is
+// the sandbox's own reading of the format: the sandbox shares no code with lanyard.
+type snapshot struct {
+	TakenAt time.Time `json:"takenAt"`
+	Cluster struct {
+		Name    string `json:"name"`
+		ARN     string `json:"arn"`
+		Issuer  string `json:"issuer"`
+		Version string `json:"version"`
+		Status  string `json:"status"`
+		Auto    bool   `json:"autoMode"`
+	} `json:"cluster"`
+	ServiceAccounts []serviceAccount `json:"serviceAccounts"`
+	Workloads       []workload       `json:"workloads"`
+	Pods            []pod            `json:"pods"`
+	Nodes           []struct {
+		Name        string `json:"name"`
+		ComputeType string `json:"computeType"`
+		OS          string `json:"os"`
+	} `json:"nodes"`
+	Webhook struct {
+		Present bool `json:"present"`
+	} `json:"webhook"`
+	Associations []association `json:"associations"`
+	Addons       []struct {
+		Name         string   `json:"name"`
+		Version      string   `json:"version"`
+		Status       string   `json:"status"`
+		Role         string   `json:"serviceAccountRoleARN"`
+		Associations []string `json:"podIdentityAssociations"`
+	} `json:"addons"`
+	FargateProfiles []struct {
+		Name      string `json:"name"`
+		Status    string `json:"status"`
+		Selectors []struct {
+			Namespace string            `json:"namespace"`
+			Labels    map[string]string `json:"labels"`
+		} `json:"selectors"`
+	} `json:"fargateProfiles"`
+	Accounts []struct {
+		ID             string `json:"id"`
+		TrustSizeQuota int    `json:"trustSizeQuota"`
+	} `json:"accounts"`
+	Roles []struct {
+		ARN        string            `json:"arn"`
+		Presence   string            `json:"presence"`
+		Trust      string            `json:"trustPolicy"`
+		MaxSession int               `json:"maxSessionSeconds"`
+		Tags       map[string]string `json:"tags"`
+	} `json:"roles"`
+	Providers []struct {
+		ARN       string   `json:"arn"`
+		ClientIDs []string `json:"clientIDs"`
+	} `json:"oidcProviders"`
+}
+
+type serviceAccount struct {
+	Namespace   string            `json:"namespace"`
+	Name        string            `json:"name"`
+	Annotations map[string]string `json:"annotations"`
+	Tool        string            `json:"tool"`
+	Managers    []struct {
+		Annotation string `json:"annotation"`
+		Manager    string `json:"manager"`
+	} `json:"managers"`
+}
+
+type workload struct {
+	Namespace      string            `json:"namespace"`
+	Kind           string            `json:"kind"`
+	Name           string            `json:"name"`
+	ServiceAccount string            `json:"serviceAccount"`
+	Replicas       int32             `json:"replicas"`
+	PodLabels      map[string]string `json:"podLabels"`
+	NodeSelector   map[string]string `json:"nodeSelector"`
+}
+
+type pod struct {
+	Namespace      string `json:"namespace"`
+	ServiceAccount string `json:"serviceAccount"`
+	Containers     []struct {
+		Credential string `json:"credential"`
+		Role       string `json:"role"`
+		Audience   string `json:"audience"`
+	} `json:"containers"`
+}
+
+type association struct {
+	Namespace      string            `json:"namespace"`
+	ServiceAccount string            `json:"serviceAccount"`
+	ID             string            `json:"id"`
+	OwnerARN       string            `json:"ownerARN"`
+	Role           string            `json:"role"`
+	TargetRole     string            `json:"targetRole"`
+	SessionTagsOff bool              `json:"sessionTagsOff"`
+	SessionPolicy  string            `json:"sessionPolicy"`
+	Tags           map[string]string `json:"tags"`
+	CreatedAt      time.Time         `json:"createdAt"`
+	ModifiedAt     time.Time         `json:"modifiedAt"`
+}
+
+func decode(data []byte) (snapshot, error) {
+	var s snapshot
+	if err := json.Unmarshal(data, &s); err != nil {
+		return s, fmt.Errorf("build the sandbox's world: %w", err)
+	}
+	return s, nil
+}
