@@ -34,9 +34,9 @@ const podIdentityAudience = "pods.eks.amazonaws.com"
 // Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
 var agentHosts = []string{"169.254.170.23", "fd00:ec2::23"}
 
-// credentials says what each container of a pod, init containers first, was given at
+// credentialsOf says what each container of a pod, init containers first, was given at
 // admission. Only what is in the spec counts: envFrom is not resolved.
-func credentials(annotations map[string]string, spec *corev1.PodSpec) []live.Container {
+func credentialsOf(annotations map[string]string, spec *corev1.PodSpec) []live.Container {
 	skipped := skippedContainers(annotations["eks.amazonaws.com/skip-containers"])
 	out := make([]live.Container, 0, len(spec.InitContainers)+len(spec.Containers))
 	for i := range spec.InitContainers {

@@ -109,6 +109,7 @@ func associationFacts(a *types.PodIdentityAssociation) (live.Association, error)
 		return live.Association{}, fmt.Errorf("the association's target role: %w", err)
 	}
 	return live.Association{
+		Namespace: aws.ToString(a.Namespace), ServiceAccount: aws.ToString(a.ServiceAccount),
 		Described: true, Role: role, TargetRole: target, ExternalID: aws.ToString(a.ExternalId),
 		SessionTagsOff: aws.ToBool(a.DisableSessionTags), SessionPolicy: aws.ToString(a.Policy), Tags: a.Tags,
 		CreatedAt: aws.ToTime(a.CreatedAt).UTC(), ModifiedAt: aws.ToTime(a.ModifiedAt).UTC(),

@@ -74,8 +74,8 @@ type visit struct {
 	}
 }
 
-// visit looks at the roles and the cluster's provider in an account.
-func (o *Observer) visit(ctx context.Context, id string, want []identity.RoleARN, provider string, now time.Time, g *gaps) *visit {
+// enter opens a visit of an account, in which nothing is known of the roles yet.
+func (o *Observer) enter(id string, want []identity.RoleARN, now time.Time, g *gaps) *visit {
 	v := &visit{o: o, id: id, a: o.account(id), gaps: g, now: now, roles: make(map[identity.RoleARN]live.Role, len(want))}
 	for _, arn := range want {
 		v.roles[arn] = live.Role{ARN: arn}
@@ -83,9 +83,16 @@ func (o *Observer) visit(ctx context.Context, id string, want []identity.RoleARN
 	var err error
 	if v.iam, err = o.opts.IAM(id); err != nil {
 		v.refuse(live.SourceAssumeRole, err)
-		return v
 	}
-	v.summary(ctx)
+	return v
+}
+
+// visit looks at the roles and the cluster's provider in an account.
+func (o *Observer) visit(ctx context.Context, id string, want []identity.RoleARN, provider string, now time.Time, g *gaps) *visit {
+	v := o.enter(id, want, now, g)
+	if v.shut == nil {
+		v.summary(ctx)
+	}
 	if v.shut == nil && provider != "" {
 		v.provider(ctx, provider)
 	}

@@ -135,14 +135,13 @@ type watcher struct {
 	resource
 	informer cache.SharedIndexInformer
 
-	mu      sync.Mutex
-	err     error // of the latest list or watch, nil if it went well
-	since   time.Time
-	changed chan struct{} // closed at the first failure
+	mu    sync.Mutex
+	err   error // of the latest list or watch, nil if it went well
+	since time.Time
 }
 
 func newWatcher(kube kubernetes.Interface, r resource) (*watcher, error) {
-	w := &watcher{resource: r, changed: make(chan struct{})}
+	w := &watcher{resource: r}
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			list, err := r.list(ctx, o)
@@ -173,44 +172,47 @@ func (w *watcher) note(err error) {
 	defer w.mu.Unlock()
 	if err != nil && w.err == nil {
 		w.since = time.Now()
-		select {
-		case <-w.changed:
-		default:
-			close(w.changed)
-		}
 	}
 	w.err = err
 }
 
-// wait returns when the first list is in, when it failed, or when the context ends.
+// wait returns when the first list is in, when it was refused, or when the context
+// ends: an informer that may not list would be waited for in vain.
 func (w *watcher) wait(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for !w.informer.HasSynced() {
+	for !w.informer.HasSynced() && !refused(w.failure()) {
 		select {
 		case <-ctx.Done():
-			return
-		case <-w.changed:
 			return
 		case <-tick.C:
 		}
 	}
 }
 
+func (w *watcher) failure() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
 // unread says why what the informer holds does not count, or nil.
 func (w *watcher) unread(stale time.Duration) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch {
-	case w.err != nil && (!w.informer.HasSynced() || refused(w.err) || time.Since(w.since) > stale):
+	switch synced := w.informer.HasSynced(); {
+	case w.err != nil && (!synced || refused(w.err) || time.Since(w.since) > stale):
 		return fmt.Errorf("%s: %w", w.name, w.err)
-	case !w.informer.HasSynced():
+	case !synced:
 		return fmt.Errorf("%s: the first list has not come yet", w.name)
 	}
 	return nil
 }
 
 func refused(err error) bool {
+	if err == nil {
+		return false
+	}
 	reason, _ := classify(err)
 	return reason == live.GapRefused
 }
