@@ -26,11 +26,11 @@ const (
 )
 
 const (
-	computeTypeLabel   = "eks.amazonaws.com/compute-type"
-	fargateProfile     = "eks.amazonaws.com/fargate-profile"
-	fargateScheduler   = "fargate-scheduler"
-	labelWindows       = "windows"
-	defaultFargateZone = "eu-west-1"
+	computeTypeLabel = "eks.amazonaws.com/compute-type"
+	fargateProfile   = "eks.amazonaws.com/fargate-profile"
+	fargateScheduler = "fargate-scheduler"
+	labelWindows     = "windows"
+	defaultRegion    = "eu-west-1"
 )
 
 // NewNode returns a Ready node of a kind, with the labels and taints that EKS gives it.
@@ -115,7 +115,7 @@ func place(pod *corev1.Pod, nodes []corev1.Node, load map[string]int) string {
 
 func (l *Life) fargateNode(ctx context.Context) (string, error) {
 	l.fargate++
-	name := fmt.Sprintf("fargate-ip-10-0-%d-%d.%s.compute.internal", l.fargate/250, l.fargate%250+4, cmp.Or(l.o.Region, defaultFargateZone))
+	name := fmt.Sprintf("fargate-ip-10-0-%d-%d.%s.compute.internal", l.fargate/250, l.fargate%250+4, cmp.Or(l.o.Region, defaultRegion))
 	_, err := l.o.Client.CoreV1().Nodes().Create(ctx, NewNode(name, Fargate), metav1.CreateOptions{})
 	if err == nil { // conditions are a status, which create leaves out
 		n := NewNode(name, Fargate)
