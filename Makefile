@@ -1,0 +1,113 @@
+# lanyard's targets. `make` alone lists them; .ci/run calls test, then check.
+# They need Go, git and, for the race detector, a C compiler. Nothing is installed:
+# what is built lies in bin/, and tools in the user's cache directory.
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+SHELL := bash
+
+MODULE := github.com/lanyard-io/lanyard
+
+# How long each fuzz target, each benchmark, and the night shift's fuzzing runs.
+FUZZTIME ?= 30s
+BENCHTIME ?= 1s
+NIGHTTIME ?= 10m
+
+# The stamp: nearest tag and commit of this checkout. In a shallow clone it is the
+# commit alone; in a tarball, or inside somebody else's repository, there is none.
+VERSION ?= $(shell test -z "$$(git rev-parse --show-cdup 2>&1)" && git describe --tags --always --dirty --abbrev=12 --match 'v*' 2>/dev/null)
+LDFLAGS = -s -w -X $(MODULE)/cmd/lanyard/internal/cli.Version=$(VERSION)
+
+# The linter's binary is kept outside the tree, one for each pinned version and Go.
+CACHE = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/lanyard
+LINT_KEY = $(shell { cat internal/tools/go.mod internal/tools/go.sum; go env GOVERSION GOOS GOARCH; } | git hash-object --stdin)
+LINT = $(CACHE)/$(LINT_KEY)/golangci-lint
+
+GO_DIRS = $(wildcard cmd desired examples internal metrics migrate sync test)
+say = @printf '%s: %s\n' '$@'
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ' ?## ' '/^[a-z-]+:.* ## / { sub(/:.*/, "", $$1); printf "  make %-15s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: build
+build: ## static binary bin/lanyard, stamped with the commit
+	$(say) 'bin/lanyard (the first build compiles every dependency: some minutes)'
+	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/lanyard ./cmd/lanyard
+
+.PHONY: demo
+demo: build ## the main job in the sandbox: no account, no cluster
+	@bin/lanyard sandbox --scenario demo
+
+.PHONY: test
+test: ## all tests, with the race detector
+	@command -v "$$(go env CC | cut -d' ' -f1)" >/dev/null || { echo 'make test: the race detector needs a C compiler: install gcc' >&2; exit 1; }
+	$(say) 'all packages with the race detector (the first run compiles every dependency: some minutes)'
+	@CGO_ENABLED=1 go test -race -timeout 20m ./...
+
+.PHONY: check
+check: check-format check-modules check-vet check-lint check-house check-fuzz ## what CI runs besides: everything below
+	$(say) 'all good'
+
+.PHONY: check-format
+check-format: ## gofmt would change nothing
+	$(say) 'gofmt -d'
+	@diff="$$(gofmt -d $(GO_DIRS))" && test -z "$$diff" || { printf '%s\n' "$$diff"; echo 'make check: run gofmt -w on the files above' >&2; exit 1; }
+
+.PHONY: check-modules
+check-modules: ## go mod tidy would change nothing, here and in the tools' module
+	$(say) 'go mod tidy -diff'
+	@go mod tidy -diff
+	@go -C internal/tools mod tidy -diff
+
+.PHONY: check-vet
+check-vet: ## go vet
+	$(say) 'go vet ./...'
+	@go vet ./...
+
+.PHONY: check-lint
+check-lint: $(LINT) ## golangci-lint as pinned in internal/tools
+	$(say) 'golangci-lint run'
+	@$(LINT) run --timeout 20m ./...
+
+# No prerequisites: its path says what it was built from.
+$(LINT):
+	@echo 'golangci-lint: building the pinned version into $(@D) (once, some minutes)'
+	@mkdir -p $(@D)
+	@CGO_ENABLED=0 go -C internal/tools build -trimpath -buildvcs=false -ldflags '-s -w' -o $@.$$$$ github.com/golangci/golangci-lint/v2/cmd/golangci-lint && mv $@.$$$$ $@
+
+.PHONY: check-house
+check-house: ## import arrows, package docs, the fixed top level
+	$(say) 'internal/archtest'
+	@go test ./internal/archtest
+
+.PHONY: check-fuzz
+check-fuzz: ## five seconds of each fuzz target
+	$(say) 'five seconds each'
+	@.ci/fuzz 5s
+
+.PHONY: fuzz
+fuzz: ## each fuzz target in turn for FUZZTIME (30s)
+	@.ci/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: ## benchmarks, BENCHTIME each (1s)
+	@go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -timeout 60m $$(grep -rl --include='*_test.go' '^func Benchmark' $(GO_DIRS) | xargs -n1 dirname | sort -u | sed 's,^,./,')
+
+.PHONY: golden
+golden: ## rewrite golden files; review them as a diff
+	@go test -count=1 $$(grep -rlE --include='*.go' 'flag.Bool\("update"|"$(MODULE)/internal/testkit"' $(GO_DIRS) | xargs -n1 dirname | sort -u | sed 's,^,./,') -update
+	@git status --short -- '*testdata*'
+
+.PHONY: nightly
+nightly: ## the long watch: shuffled repeats, NIGHTTIME (10m) of each fuzz target, benchmarks
+	$(say) 'tests three times, shuffled'
+	@CGO_ENABLED=1 go test -race -shuffle=on -count=3 -timeout 60m ./...
+	$(say) 'fuzzing, $(NIGHTTIME) each'
+	@.ci/fuzz $(NIGHTTIME)
+	$(say) 'benchmarks'
+	@$(MAKE) --no-print-directory bench
+
+.PHONY: clean
+clean: ## remove what was built in the tree
+	@rm -rf bin dist
