@@ -129,6 +129,18 @@ func TestTopLevel(t *testing.T) {
 // split so that this file does not name one.
 var machinePath = regexp.MustCompile(`(?:^|[^\w./~-])(?:/` + `work|/` + `root|/` + `home/\w+|/` + `Users/\w+|[A-Z]:\\` + `Users)(?:[/\\]|\b)[^\s"'` + "`" + `]*`)
 
+// wellKnown are the exceptions: where tools keep a user's settings in any container.
+var wellKnown = regexp.MustCompile(`/(?:root|home/(?:app|nonroot))/\.(?:aws|kube|ssh)\b`)
+
+func findMachinePath(line string) string {
+	for _, found := range machinePath.FindAllString(line, -1) {
+		if !wellKnown.MatchString(found) {
+			return found
+		}
+	}
+	return ""
+}
+
 // TestNoMachinePaths holds that no file of the tree names a place on the machine
 // where it was written.
 func TestNoMachinePaths(t *testing.T) {
@@ -149,7 +161,7 @@ func TestNoMachinePaths(t *testing.T) {
 			continue // binary
 		}
 		for i, line := range strings.Split(string(data), "\n") {
-			if found := machinePath.FindString(line); found != "" {
+			if found := findMachinePath(line); found != "" {
 				t.Errorf("%s:%d: %q is a path of one machine", name, i+1, found)
 			}
 		}
@@ -161,7 +173,9 @@ func TestNoMachinePathsCanFail(t *testing.T) {
 	for text, want := range map[string]bool{
 		"see /" + "work/main":                      true,
 		`"/` + `home/ann/go"`:                      true,
-		"/" + "root/.kube/config":                  true,
+		"/" + "root/go/pkg/mod":                    true,
+		"/root/.aws/config, /home/app/.kube/x":     false,
+		"/root/.aws/config /" + "home/ann/x":       true,
 		`C:\` + `Users\ann`:                        true,
 		"(/" + "Users/ann)":                        true,
 		"fleet/root and /workload and /homes":      false,
@@ -169,8 +183,8 @@ func TestNoMachinePathsCanFail(t *testing.T) {
 		"$HOME/.cache, ~/work, ./work/x, a/home/b": false,
 		"https://kubernetes.io/docs/home/":         false,
 	} {
-		if got := machinePath.MatchString(text); got != want {
-			t.Errorf("machinePath.MatchString(%q) = %v, want %v", text, got, want)
+		if got := findMachinePath(text) != ""; got != want {
+			t.Errorf("a machine's path found in %q: %v, want %v", text, got, want)
 		}
 	}
 }
