@@ -120,7 +120,7 @@ func (l *Loop) Rest(ctx context.Context, limit time.Duration, sleep func(context
 			return r, err
 		}
 		seen(r)
-		if r.AtRest() || l.opts.Mode == desired.ModeObserve || halted(r) {
+		if r.AtRest() || l.opts.Mode == desired.ModeObserve || stuck(r) {
 			return r, nil
 		}
 		pause := l.pause(r, &backoff)
@@ -146,12 +146,19 @@ func (l *Loop) pause(r report.Round, backoff *time.Duration) time.Duration {
 	return *backoff
 }
 
-// halted reports whether a step met an error that stops everything.
-func halted(r report.Round) bool {
+// stuck reports whether more rounds would not help: a step met an error that stops
+// everything, or all that is left was refused until a person acts.
+func stuck(r report.Round) bool {
+	refused := 0
 	for _, o := range r.Outcomes {
-		if o.Remedy == remedy.Halt {
+		switch o.Remedy {
+		case remedy.Halt:
 			return true
+		case remedy.Hold:
+			refused++
+		case remedy.None, remedy.Retry, remedy.Replan:
 		}
 	}
-	return false
+	_, waits := r.NotBefore()
+	return refused > 0 && refused == len(r.Outcomes) && !waits
 }

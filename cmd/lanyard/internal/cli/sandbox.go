@@ -1,0 +1,208 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/spf13/cobra"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/examples"
+	"github.com/lanyard-io/lanyard/internal/app"
+	"github.com/lanyard-io/lanyard/internal/sandbox"
+	"github.com/lanyard-io/lanyard/internal/sandbox/awsd"
+	"github.com/lanyard-io/lanyard/internal/sandbox/gitd"
+	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/report"
+)
+
+type scenario struct {
+	about string
+	play  func(context.Context, *stage) error
+}
+
+// scenarios are what the sandbox can play, by name.
+func scenarios() map[string]scenario {
+	return map[string]scenario{
+		"demo":  {"drift on all four planes is found and repaired; then nothing more is written", demo},
+		"fleet": {"the example fleet as it is: what differs, and nothing is changed", showFleet},
+	}
+}
+
+func newSandbox(world World, talk *voice) *cobra.Command {
+	var (
+		name string
+		keep bool
+	)
+	names := slices.Sorted(maps.Keys(scenarios()))
+	var about strings.Builder
+	for _, n := range names {
+		fmt.Fprintf(&about, "\n  %-6s  %s", n, scenarios()[n].about)
+	}
+	cmd := &cobra.Command{
+		Use:   "sandbox",
+		Short: "Run lanyard in a world of its own: no account, no cluster",
+		Long: `Run lanyard in a world of its own on this machine: an AWS that speaks the real wire
+protocols on loopback, a Kubernetes with EKS's webhook and pod life, a Git repository, and
+a clock that jumps over every wait. Nothing outside is read or changed.
+
+Scenarios:` + about.String() + `
+
+Exit code 0: the scenario came out as it must. 1: it did not.`,
+		Example: `  lanyard sandbox --scenario demo
+
+  # Leave AWS running, and look at it with the AWS CLI.
+  lanyard sandbox --scenario fleet --keep`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			one, known := scenarios()[name]
+			if !known {
+				return fmt.Errorf("no scenario %q: there are %s", name, strings.Join(names, ", "))
+			}
+			s, err := openStage(world, talk)
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			if err := one.play(cmd.Context(), s); err != nil {
+				return err
+			}
+			if !keep {
+				return nil
+			}
+			id, secret := awsd.AccessKey(s.world.Account)
+			fmt.Fprintf(world.Stdout, "\nAWS goes on until you press Ctrl-C. In another terminal:\n\n  export AWS_ENDPOINT_URL=%s AWS_REGION=%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s\n  aws eks list-pod-identity-associations --cluster-name %s\n",
+				s.world.URL, s.world.Region, id, secret, s.world.Name)
+			<-cmd.Context().Done()
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&name, "scenario", "demo", "what to play: "+strings.Join(names, ", "))
+	cmd.Flags().BoolVar(&keep, "keep", false, "leave AWS running afterwards, until interrupted")
+	_ = cmd.RegisterFlagCompletionFunc("scenario", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// stage is a sandbox world with the example fleet in a repository beside it.
+type stage struct {
+	out    World
+	talk   *voice
+	world  *sandbox.World
+	config *desired.Configuration
+	repo   *gitd.Repo
+	commit string
+	dir    string
+}
+
+func openStage(out World, talk *voice) (*stage, error) {
+	facts, err := live.DecodeFacts(examples.Live)
+	if err != nil {
+		return nil, err
+	}
+	data, err := facts.EncodeJSON()
+	if err != nil {
+		return nil, err
+	}
+	config, err := desired.ParseConfiguration("examples/lanyard.yaml", examples.Configuration)
+	if err != nil {
+		return nil, err
+	}
+	talk.progress("making a world")
+	s := &stage{out: out, talk: talk, config: config}
+	if s.world, err = sandbox.Load(data, sandbox.Options{Start: time.Now()}); err != nil {
+		return nil, err
+	}
+	if err := s.furnish(); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// furnish puts the repository on disk, and the role by which lanyard reads the other
+// account.
+func (s *stage) furnish() error {
+	for _, a := range s.config.Accounts {
+		if err := s.world.AWS.PutRole(awsd.Role{ARN: a.Role.String(), Trust: fmt.Sprintf(
+			`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::%s:root"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":%q}}}]}`,
+			s.world.Account, a.ExternalID)}); err != nil {
+			return err
+		}
+	}
+	var err error
+	if s.dir, err = os.MkdirTemp("", "lanyard-sandbox-"); err != nil {
+		return err
+	}
+	if s.repo, err = gitd.Init(filepath.Join(s.dir, "fleet.git")); err != nil {
+		return err
+	}
+	by := gitd.By(s.world.Clock.Now())
+	by.Message = "Declare the fleet."
+	s.commit, err = s.repo.Import("main", examples.Fleet(), by)
+	return err
+}
+
+func (s *stage) close() {
+	if err := errors.Join(s.world.Close(), os.RemoveAll(s.dir)); err != nil {
+		s.talk.say("clean up: %v", err)
+	}
+}
+
+// options are lanyard's, with the sandbox in place of the world outside.
+func (s *stage) options() app.Options {
+	id, secret := awsd.AccessKey(s.world.Account)
+	return app.Options{
+		Config:   s.config,
+		Desired:  app.Desired{URL: s.repo.Dir, Ref: "main"},
+		Kube:     s.world.Client("lanyard"),
+		Issuer:   func(context.Context) (string, error) { return s.world.Kube.Issuer(), nil },
+		AWS:      &aws.Config{Region: s.world.Region, BaseEndpoint: aws.String(s.world.URL), Credentials: credentials.NewStaticCredentialsProvider(id, secret, "")},
+		Now:      s.world.Clock.Now,
+		Sleep:    s.world.Pass,
+		Spacing:  func() time.Duration { return 0 },
+		Progress: s.talk.progress,
+	}
+}
+
+func (s *stage) title(format string, args ...any) {
+	p := s.talk.paint()
+	text := fmt.Sprintf(format, args...)
+	if p != nil {
+		text = p(report.StyleStrong, text)
+	}
+	fmt.Fprintf(s.out.Stdout, "\n%s\n", text)
+}
+
+func (s *stage) line(format string, args ...any) { fmt.Fprintf(s.out.Stdout, format+"\n", args...) }
+
+// mutations counts the AWS calls since a point in the record that may have changed
+// something, and the Kubernetes calls of lanyard's that did.
+func (s *stage) mutations(since int) (n, next int) {
+	calls, next := s.world.AWS.Calls(since)
+	for _, c := range calls {
+		if c.Mutating {
+			n++
+		}
+	}
+	return n, next
+}
+
+// kubeWrites counts lanyard's Kubernetes calls that were not reads.
+func (s *stage) kubeWrites() int {
+	n := 0
+	for _, c := range s.world.Kube.Calls("lanyard") {
+		if c.Mutating {
+			n++
+		}
+	}
+	return n
+}
