@@ -280,7 +280,7 @@ func (e *env) match(c *clause, w *value, v []byte) tri {
 		t, ok := parseDate(string(v))
 		return truth(ok && c.op.relation.holds(t.Compare(w.time)))
 	case familyBool:
-		return truth(w.truth && bytes.EqualFold(v, literalTrue) || !w.truth && bytes.EqualFold(v, []byte("false")))
+		return truth(w.truth && bytes.EqualFold(v, literalTrue) || !w.truth && bytes.EqualFold(v, literalFalse))
 	case familyBinary:
 		return truth(string(v) == w.binary)
 	case familyIP:

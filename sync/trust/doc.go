@@ -22,6 +22,9 @@
 //	// v.Decision == trust.Deny, v.Cause == trust.OtherSubject
 //	// v.Reason == "statement 1 allows demo/s3-writer, the pod is demo/s3-reader: :sub differs"
 //
+// With a Pod Identity target role, [Document.EvaluateChain] puts the second call to
+// the target's document.
+//
 // The rules are those of the IAM User Guide; each is cited where it is coded.
 // Where the guide is silent, lanyard is strict:
 //

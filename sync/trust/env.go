@@ -15,6 +15,7 @@ const podIdentityService = "pods.eks.amazonaws.com"
 // from it, so that judging allocates nothing in the steady state.
 type env struct {
 	r      Request
+	chain  *ChainRequest     // set: the call is the second one of a chain, and r holds what both share
 	counts *identity.Subject // whose lanyard Sids count under IgnoreOthers; nil: the request's own
 	home   *identity.Cluster
 
@@ -35,7 +36,7 @@ func newEnv(r Request) *env {
 }
 
 func (e *env) free() {
-	e.r, e.counts, e.home = Request{}, nil, nil
+	e.r, e.chain, e.counts, e.home = Request{}, nil, nil, nil
 	e.subject, e.arn, e.own.ready = e.subject[:0], e.arn[:0], false
 	if cap(e.scratch)+cap(e.pattern) < 1<<16 {
 		envs.Put(e)

@@ -101,10 +101,14 @@ func first(have, i int) int {
 
 // applies reports whether a statement speaks of the call.
 func (e *env) applies(s *statement, action actionSet) tri {
-	if s.actions&action == 0 || !e.principal(s) || e.ignores(s) {
+	if s.actions&action == 0 || e.ignores(s) {
 		return no
 	}
-	return e.conditions(s)
+	t := e.principal(s)
+	if t == no {
+		return no
+	}
+	return min(t, e.conditions(s))
 }
 
 func (e *env) conditions(s *statement) tri {
@@ -123,15 +127,18 @@ func (e *env) conditions(s *statement) tri {
 // part of a principal name or ARN", so names compare exactly.
 //
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_principal.html
-func (e *env) principal(s *statement) bool {
+func (e *env) principal(s *statement) tri {
 	p := &s.who
 	named := p.everyone
-	if e.r.Mechanism == identity.IRSA {
+	switch {
+	case e.chain != nil:
+		return e.chain.principal(s)
+	case e.r.Mechanism == identity.IRSA:
 		named = named || slices.Contains(p.federated, e.r.Provider)
-	} else {
+	default:
 		named = named || slices.Contains(p.services, podIdentityService)
 	}
-	return named != s.except
+	return truth(named != s.except)
 }
 
 // ignores reports whether an Allow statement belongs to another mapping of

@@ -43,6 +43,9 @@ func (e *env) whyMaybe(s *statement) string {
 	if s.deny {
 		verb = "denies it"
 	}
+	if e.principal(s) == maybe {
+		return fmt.Sprintf("%s %s or not by its principals: whether they cover the session in which EKS calls cannot be told", s.label, verb)
+	}
 	for i := range s.clauses {
 		c := &s.clauses[i]
 		if e.eval(c) != maybe {
@@ -59,6 +62,9 @@ func (e *env) whyMaybe(s *statement) string {
 				}
 			}
 			return fmt.Sprintf("%s %s or not by %s of %s: a policy variable in %s has a value that lanyard cannot know", s.label, verb, c.written, c.key.name, quoted(c.values))
+		}
+		if c.key.key == keyExternalID && !e.r.SessionTags {
+			return fmt.Sprintf("%s %s or not by %s, which EKS makes up when it creates the association", s.label, verb, c.key.name)
 		}
 		return fmt.Sprintf("%s %s or not by %s, whose value lanyard cannot know", s.label, verb, c.key.name)
 	}
@@ -86,7 +92,10 @@ func (d *Document) whyNot(e *env, action actionSet) Verdict {
 	}
 	if at < 0 {
 		who := podIdentityService
-		if e.r.Mechanism == identity.IRSA {
+		switch {
+		case e.chain != nil:
+			who = e.chain.Caller.String()
+		case e.r.Mechanism == identity.IRSA:
 			who = e.r.Provider
 		}
 		return Verdict{Decision: Deny, Cause: NoStatement, Statement: -1, Reason: fmt.Sprintf("no statement lets %s call %s", who, action)}
@@ -98,7 +107,7 @@ func (d *Document) whyNot(e *env, action actionSet) Verdict {
 func (e *env) near(s *statement, action actionSet) near {
 	speaks := s.actions&action != 0
 	switch {
-	case !e.principal(s):
+	case e.principal(s) == no:
 		if speaks && e.r.Mechanism == identity.IRSA {
 			return e.nearIssuer(s)
 		}

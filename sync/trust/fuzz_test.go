@@ -84,6 +84,10 @@ func FuzzEvaluate(f *testing.F) {
 			if w := e.Evaluate(r); w.Decision != v.Decision || w.Statement != v.Statement {
 				t.Fatalf("white space tipped %q from %+v to %+v", text, v, w)
 			}
+			second := ChainRequest{Caller: testCaller, Subject: r.Subject, Cluster: r.Cluster, SessionTags: tags, ExternalID: audience}
+			if v := d.EvaluateChain(second); (v.Decision == Allow) != (v.Cause == NoCause) || v.Reason == "" {
+				t.Fatalf("EvaluateChain(%q, %+v) = %+v", text, second, v)
+			}
 			if v, ok := d.Excess(r, identity.WidthPinned); ok && v.Decision != Allow {
 				t.Fatalf("Excess(%q, %+v) = %+v", text, r, v)
 			}

@@ -33,6 +33,16 @@ const (
 	keyIsService
 	keyServiceName
 	keyServiceNames
+
+	// Of a call by an IAM role, which only the second call of a chain is.
+	keyPrincipalARN
+	keyPrincipalAccount
+	keyPrincipalType
+	keyUserID
+	keyPrincipalOrgID
+	keyPrincipalTag // keyRef.tag: which of the six session tags
+	keyExternalID
+	keyCaller // may be carried, or not, with a value nobody here knows
 )
 
 // The six session tags of EKS Pod Identity, in the order of the documentation.
@@ -43,11 +53,11 @@ var sessionTags = [...]string{
 }
 
 // keys places the condition keys that a call to STS may carry. What is not here
-// is absent: keys of other services, of signed-in principals
-// (aws:PrincipalTag/..., aws:PrincipalOrgID, aws:MultiFactorAuthPresent: the
-// callers are an EKS service principal and a bearer of a token, neither of which
-// has them), and of features that neither call uses (sts:ExternalId,
-// sts:SourceIdentity, aws:CalledVia).
+// is absent: keys of other services, and of features that no call uses. Keys of
+// signed-in principals (aws:PrincipalTag/..., aws:PrincipalOrgID,
+// aws:MultiFactorAuthPresent) and sts:ExternalId belong to the second call of a
+// chain: the other callers are an EKS service principal and a bearer of a token,
+// neither of which has them.
 //
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html
@@ -92,10 +102,22 @@ var keys = map[string]key{
 	"aws:principalisawsservice":     keyIsService,
 	"aws:principalservicename":      keyServiceName,
 	"aws:principalservicenameslist": keyServiceNames,
-	"aws:principalarn":              keyUnsure,
-	"aws:principaltype":             keyUnsure,
-	"aws:principalaccount":          keyUnsure,
-	"aws:userid":                    keyUnsure,
+	"aws:principalarn":              keyPrincipalARN,
+	"aws:principaltype":             keyPrincipalType,
+	"aws:principalaccount":          keyPrincipalAccount,
+	"aws:userid":                    keyUserID,
+
+	"aws:principalorgid":         keyPrincipalOrgID,
+	"aws:principalorgpaths":      keyCaller,
+	"aws:multifactorauthpresent": keyCaller,
+	"aws:multifactorauthage":     keyCaller,
+	"aws:tokenissuetime":         keyCaller,
+	"aws:sourceidentity":         keyCaller,
+	"sts:sourceidentity":         keyCaller,
+	"aws:calledvia":              keyCaller,
+	"aws:calledviafirst":         keyCaller,
+	"aws:calledvialast":          keyCaller,
+	"sts:externalid":             keyExternalID,
 }
 
 // keyRef is a condition key as a document names it. Names ignore case, values do
@@ -106,6 +128,7 @@ type keyRef struct {
 	key    key
 	issuer string // keyIssuer: the folded name before ":sub" or ":aud"
 	aud    bool   // keyIssuer: ":aud"
+	tag    key    // keyPrincipalTag: the key of the request tag of the same name; keyNone for others
 }
 
 func compileKey(name string) keyRef {
@@ -116,6 +139,10 @@ func compileKey(name string) keyRef {
 	}
 	if strings.HasPrefix(k.folded, "aws:resourcetag/") || strings.HasPrefix(k.folded, "iam:resourcetag/") {
 		k.key = keyUnsure // the role's own tags; lanyard does not read them here
+		return k
+	}
+	if tag, ok := strings.CutPrefix(k.folded, "aws:principaltag/"); ok {
+		k.key, k.tag = keyPrincipalTag, keys["aws:requesttag/"+tag]
 		return k
 	}
 	if issuer, ok := strings.CutSuffix(k.folded, ":sub"); ok {
@@ -137,9 +164,10 @@ const (
 )
 
 var (
-	literalTrue = []byte("true")
-	serviceName = []byte(podIdentityService)
-	tagKeyBytes = func() (b [len(sessionTags)][]byte) {
+	literalTrue  = []byte("true")
+	literalFalse = []byte("false")
+	serviceName  = []byte(podIdentityService)
+	tagKeyBytes  = func() (b [len(sessionTags)][]byte) {
 		for i, t := range sessionTags {
 			b[i] = []byte(t)
 		}
@@ -161,8 +189,15 @@ func (e *env) lookup(k *keyRef) (status, [][]byte) {
 		return known, e.one(literalTrue)
 	case keyCurrentTime, keyEpochTime:
 		return e.time(k.key)
+	}
+	if e.chain != nil {
+		return e.chained(k)
+	}
+	switch k.key {
 	case keyResourceAccount:
 		return e.text(e.roleAccount())
+	case keyPrincipalARN, keyPrincipalAccount, keyPrincipalType, keyUserID:
+		return unsure, nil
 	}
 	if e.r.Mechanism == identity.IRSA {
 		if issuer := e.issuer(); k.key == keyIssuer && issuer != "" && strings.EqualFold(k.issuer, issuer) {
@@ -200,10 +235,21 @@ func (e *env) podIdentity(k *keyRef) (status, [][]byte) {
 	case keyServiceNames:
 		return hidden, nil
 	}
+	if k.key == keyTagKeys || k.key == keyTransitive {
+		if e.r.SessionTags {
+			return known, tagKeyBytes[:]
+		}
+		return absent, nil
+	}
+	return e.sessionTag(k.key)
+}
+
+// sessionTag finds one of the six session tags, if they are on.
+func (e *env) sessionTag(k key) (status, [][]byte) {
 	if !e.r.SessionTags {
 		return absent, nil
 	}
-	switch k.key {
+	switch k {
 	case keyTagClusterARN:
 		return known, e.one(e.clusterARN())
 	case keyTagClusterName:
@@ -214,8 +260,6 @@ func (e *env) podIdentity(k *keyRef) (status, [][]byte) {
 		return e.text(e.r.Subject.ServiceAccount)
 	case keyTagPod:
 		return hidden, nil
-	case keyTagKeys, keyTransitive:
-		return known, tagKeyBytes[:]
 	}
 	return absent, nil
 }

@@ -128,7 +128,7 @@ func (d *Document) hold(g Grant, at int) (*cut, error) {
 		calls = assumeRoleWithWebIdentity
 	}
 	switch {
-	case s.deny || s.actions&calls == 0 || !e.principal(s):
+	case s.deny || s.actions&calls == 0 || e.principal(s) == no:
 		return nil, nil
 	case s.lanyard:
 		if !e.isOwn(s.own) {
