@@ -124,6 +124,7 @@ func judge(m desired.Mapping, snap *live.Snapshot, opts Options) Judged {
 	default:
 		j.compareServiceAccount(snap)
 		j.compareTrust(snap, opts)
+		j.compareTarget(snap, opts)
 		j.compareAssociation(snap)
 		j.comparePods(snap)
 		j.classify()
