@@ -174,7 +174,9 @@ func present(fresh *live.Snapshot, s plan.Step, uid string) (live.ServiceAccount
 	}
 	sa, presence := fresh.ServiceAccount(s.Subject)
 	switch {
-	case presence != live.Present:
+	case presence == live.Unknown:
+		return live.ServiceAccount{}, unreadable("ServiceAccount %s", s.Subject)
+	case presence == live.Absent:
 		return live.ServiceAccount{}, stale("ServiceAccount %s is %s", s.Subject, presence)
 	case sa.UID != uid:
 		return live.ServiceAccount{}, stale("ServiceAccount %s was made again", s.Subject)

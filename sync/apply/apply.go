@@ -49,8 +49,8 @@ type ServiceAccountWriter interface {
 	Patch(ctx context.Context, name string, pt types.PatchType, data []byte, opts metav1.PatchOptions, subresources ...string) (*corev1.ServiceAccount, error)
 }
 
-// Options are what an [Applier] works with. Cluster and the first four hands are
-// required; the rest have defaults.
+// Options are what an [Applier] works with. Cluster, Look and the three writers are
+// required; the rest has defaults.
 type Options struct {
 	Cluster         identity.Cluster
 	Look            Looker

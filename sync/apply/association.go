@@ -3,14 +3,12 @@ package apply
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"reflect"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
-	ekstypes "github.com/aws/aws-sdk-go-v2/service/eks/types"
 
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/internal/remedy"
@@ -38,12 +36,14 @@ func (w *associationCreate) prepare(_ context.Context, fresh *live.Snapshot) (st
 	}
 	got, presence := fresh.Association(w.step.Subject)
 	switch {
+	case presence == live.Unknown:
+		return "", false, unreadable("the association of %s", w.step.Subject)
 	case presence == live.Absent:
 		return "", false, nil
-	case presence == live.Present && w.meant(got):
+	case w.meant(got):
 		return summary(got), true, nil
 	}
-	return "", false, stale("the association of %s is %s", w.step.Subject, presence)
+	return "", false, stale("%s has another association, %s", w.step.Subject, got.ID)
 }
 
 // meant reports whether an association is the one to be created, our marks included:
@@ -90,8 +90,11 @@ func (w *associationUpdate) value() string { return summary(w.want) }
 
 func (w *associationUpdate) prepare(_ context.Context, fresh *live.Snapshot) (string, bool, error) {
 	got, presence := fresh.Association(w.step.Subject)
-	if presence != live.Present || got.ID != w.action.ID {
-		return "", false, stale("the association of %s is %s with ID %q, not %q", w.step.Subject, presence, got.ID, w.action.ID)
+	switch {
+	case presence == live.Unknown:
+		return "", false, unreadable("the association of %s", w.step.Subject)
+	case got.ID != w.action.ID:
+		return "", false, stale("the association of %s is %q, not %q", w.step.Subject, got.ID, w.action.ID)
 	}
 	w.want = got
 	if !w.action.Role.IsZero() {
@@ -139,10 +142,12 @@ func (w *associationDelete) value() string { return "" }
 func (w *associationDelete) prepare(_ context.Context, fresh *live.Snapshot) (string, bool, error) {
 	got, presence := fresh.Association(w.step.Subject)
 	switch {
+	case presence == live.Unknown:
+		return "", false, unreadable("the association of %s", w.step.Subject)
 	case presence == live.Absent:
 		return "", true, nil
-	case presence == live.Unknown || got.ID != w.action.ID:
-		return "", false, stale("the association of %s is %s with ID %q, not %q", w.step.Subject, presence, got.ID, w.action.ID)
+	case got.ID != w.action.ID:
+		return "", false, stale("the association of %s is %q, not %q", w.step.Subject, got.ID, w.action.ID)
 	}
 	return summary(got), false, addonOwned(got)
 }
@@ -151,10 +156,10 @@ func (w *associationDelete) write(ctx context.Context) error {
 	_, err := w.a.opts.EKS.DeletePodIdentityAssociation(ctx, &eks.DeletePodIdentityAssociationInput{
 		ClusterName: &w.a.opts.Cluster.Name, AssociationId: &w.action.ID,
 	}, once)
-	if _, gone := errors.AsType[*ekstypes.ResourceNotFoundException](err); err == nil || gone {
-		return nil // gone already; the read-back shows whether that is so
+	if err != nil { // that it is gone already is an error too; the read-back shows that it is
+		return remedy.Mark(classAWS(err), fmt.Errorf("delete association %s of %s: %w", w.action.ID, w.step.Subject, err))
 	}
-	return remedy.Mark(classAWS(err), fmt.Errorf("delete association %s of %s: %w", w.action.ID, w.step.Subject, err))
+	return nil
 }
 
 func (w *associationDelete) readBack(ctx context.Context) (string, bool, error) {
@@ -170,7 +175,7 @@ func (a *Applier) association(ctx context.Context, s identity.Subject) (live.Ass
 	}
 	got, presence := fresh.Association(s)
 	if presence == live.Unknown {
-		return live.Association{}, presence, remedy.Mark(remedy.Retry, fmt.Errorf("the association of %s cannot be read", s))
+		return live.Association{}, presence, unreadable("the association of %s", s)
 	}
 	return got, presence, nil
 }

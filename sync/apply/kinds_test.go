@@ -216,6 +216,17 @@ func TestLookFails(t *testing.T) {
 	})
 }
 
+// TestUnreadIsNotAbsent takes no step on a gap, even where no guard asks.
+func TestUnreadIsNotAbsent(t *testing.T) {
+	eachKind(t, func(t *testing.T, w *world, k kind, s plan.Step) {
+		before := k.state(w)
+		s.Guards = nil
+		w.aws.AddFault(awsd.Fault{Kind: awsd.Refuse})
+		w.kube.Inject(kubed.Fault{User: "observer", Resource: "serviceaccounts", Failure: kubed.Forbidden})
+		w.want(w.apply(s)[0], report.Skipped, remedy.Retry, k, before, 0)
+	})
+}
+
 type blind struct{}
 
 func (blind) Look(context.Context, identity.Subject, ...identity.RoleARN) (*live.Snapshot, error) {
@@ -316,9 +327,14 @@ func TestStepInHandIsFinished(t *testing.T) {
 func TestReadBackRefused(t *testing.T) {
 	eachKind(t, func(t *testing.T, w *world, k kind, s plan.Step) {
 		w.aws.AddFault(awsd.Fault{Kind: awsd.Refuse, Match: func(c awsd.Call) bool { return !c.Mutating && w.wrote.Load() > 0 }})
-		w.onWrote = func() { w.kube.Inject(kubed.Fault{User: "observer", Failure: kubed.Forbidden}) }
+		w.onWrote = func() {
+			w.kube.Inject(kubed.Fault{User: "observer", Resource: "serviceaccounts", Failure: kubed.Forbidden})
+		}
 		o := w.apply(s)[0]
-		class := map[string]remedy.Class{"iam": remedy.Hold, "eks": remedy.Retry, "": remedy.Replan}[k.service]
+		class := remedy.Retry
+		if k.service == "iam" {
+			class = remedy.Hold // refused by IAM to the writer itself
+		}
 		w.want(o, report.Unverified, class, k, k.meant(w), 1)
 	})
 }

@@ -199,3 +199,8 @@ func rolesOf(s plan.Step) ([]identity.RoleARN, error) {
 func stale(format string, args ...any) error {
 	return remedy.Mark(remedy.Replan, fmt.Errorf("%w: %w", plan.ErrStale, fmt.Errorf(format, args...)))
 }
+
+// unreadable is the error of a fact that the look could not show.
+func unreadable(format string, args ...any) error {
+	return remedy.Mark(remedy.Retry, fmt.Errorf("%s cannot be read", fmt.Sprintf(format, args...)))
+}

@@ -70,21 +70,28 @@ type trustWork struct {
 	want   *trust.Document
 }
 
-// put returns the edit of an action that adds or replaces lanyard's own statement. It
-// is judged before it is sent: the read-back then only has to show the same meaning.
+// put returns the edit of an action that adds or replaces lanyard's own statement. Its
+// outcome is judged before it is sent: the read-back then only has to show the same
+// meaning.
 func put(action plan.PutTrustStatement) func(*trust.Document) (trust.Edit, error) {
 	return func(doc *trust.Document) (trust.Edit, error) {
 		edit, err := doc.Add(action.Grant, action.Quota)
-		if err != nil {
-			return edit, err
+		if err == nil {
+			err = judgeTrust(edit.Document, action.Grant)
 		}
-		for _, r := range requestsOf(action.Grant) {
-			if v := edit.Document.Evaluate(r); v.Decision == trust.Deny {
-				return edit, fmt.Errorf("the policy would not let %s in: %s", r.Subject, v.Reason)
-			}
-		}
-		return edit, nil
+		return edit, err
 	}
+}
+
+// judgeTrust refuses a policy that would deny what it is written for. Package trust does
+// not make one; if it did, nothing more would be written.
+func judgeTrust(doc *trust.Document, g trust.Grant) error {
+	for _, r := range requestsOf(g) {
+		if v := doc.Evaluate(r); v.Decision == trust.Deny {
+			return remedy.Mark(remedy.Halt, fmt.Errorf("the policy would not let %s in: %s", r.Subject, v.Reason))
+		}
+	}
+	return nil
 }
 
 func drop(action plan.DropTrustStatement) func(*trust.Document) (trust.Edit, error) {
@@ -109,8 +116,13 @@ func (w *trustWork) value() string { return w.want.Text() }
 
 func (w *trustWork) prepare(ctx context.Context, fresh *live.Snapshot) (string, bool, error) {
 	seen, presence, err := fresh.Trust(w.role)
-	if presence != live.Present || err != nil {
-		return "", false, stale("role %s is %s (%v)", w.role, presence, err)
+	switch {
+	case presence == live.Unknown:
+		return "", false, unreadable("role %s", w.role)
+	case presence == live.Absent:
+		return "", false, stale("role %s is absent", w.role)
+	case err != nil:
+		return "", false, remedy.Mark(remedy.Hold, fmt.Errorf("trust policy of %s: %w", w.role, err))
 	}
 	if w.client, err = w.a.opts.IAM(w.role.Account); err != nil {
 		return "", false, remedy.Mark(remedy.Hold, fmt.Errorf("reach account %s: %w", w.role.Account, err))
