@@ -98,10 +98,13 @@ func (l *Loop) apply(ctx context.Context, p plan.Plan) []report.Outcome {
 	return l.opts.Applier.Apply(ctx, p)
 }
 
-// remember records the writes that changed something, for budgets and conflicts.
+// remember records the writes that changed something, for budgets and conflicts. A
+// removal of which nobody knows whether it took effect counts as one.
 func (l *Loop) remember(r report.Round) {
 	for _, o := range r.Outcomes {
-		if o.Wrote() && o.Before != o.After {
+		changed := o.Wrote() && o.Before != o.After
+		maybe := o.Result == report.Failed && o.Remedy == remedy.Retry && o.Step.Removes()
+		if changed || maybe {
 			l.memory = l.memory.Record(o.At, o.Step)
 		}
 	}

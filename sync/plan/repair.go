@@ -159,7 +159,7 @@ func (b *builder) paused(j *diff.Judged) string {
 // noteTrust remembers since when the trust of the wanted side has been judged allow,
 // for exactly what Git asks for now.
 func (b *builder) noteTrust(j *diff.Judged) {
-	if j.Document != nil && j.Trust.Decision == trust.Allow {
+	if j.Document != nil && j.Trust.Decision == trust.Allow && (j.Mapping.PodIdentity.TargetRole.IsZero() || j.Target.Decision == trust.Allow) {
 		b.since(trustCondition(j))
 	}
 }
@@ -291,7 +291,7 @@ func (b *builder) association(j *diff.Judged, ready bool) {
 	case j.Lacks(diff.AssociationForeign):
 		b.foreignAssociation(j)
 	case j.Lacks(diff.AssociationMissing):
-		if !b.mayCross(j, ready, diff.PlaneAssociation, "the association is created") || b.target(j) {
+		if b.target(j) || !b.mayCross(j, ready, diff.PlaneAssociation, "the association is created") {
 			return
 		}
 		b.try(j, Step{Subject: m.Subject, Plane: diff.PlaneAssociation, Effect: Cross,
@@ -301,6 +301,8 @@ func (b *builder) association(j *diff.Judged, ready bool) {
 			Because: "Git asks for Pod Identity at " + m.MechanismAt.String()})
 	case j.Lacks(diff.AssociationRole, diff.AssociationSettings):
 		b.updateAssociation(j, ready, guards)
+	default:
+		b.target(j)
 	}
 }
 
@@ -325,7 +327,7 @@ func (b *builder) updateAssociation(j *diff.Judged, ready bool, guards []Guard) 
 			u.SessionPolicy = m.PodIdentity.SessionPolicy
 		}
 	}
-	if !b.mayCross(j, ready, diff.PlaneAssociation, "the association is updated") || (!u.TargetRole.IsZero() && b.target(j)) {
+	if b.target(j) || !b.mayCross(j, ready, diff.PlaneAssociation, "the association is updated") {
 		return
 	}
 	b.try(j, Step{Subject: m.Subject, Plane: diff.PlaneAssociation, Effect: Cross, Action: u,
@@ -333,15 +335,19 @@ func (b *builder) updateAssociation(j *diff.Judged, ready bool, guards []Guard) 
 		Because: "Git asks for other settings of the association at " + m.At.String()})
 }
 
-// target holds what would make an association assume a target role whose trust has
-// not been judged allow.
-func (b *builder) target(j *diff.Judged) bool {
+// target holds what would make an association assume a target role whose trust is
+// not judged allow. The target is never edited: it is often another account's.
+func (b *builder) target(j *diff.Judged) (held bool) {
 	if j.Mapping.PodIdentity.TargetRole.IsZero() || j.Target.Decision == trust.Allow {
 		return false
 	}
+	actions := "sts:AssumeRole"
+	if j.Mapping.PodIdentity.SessionTags {
+		actions += " and sts:TagSession"
+	}
 	b.hold(Hold{Subject: j.Mapping.Subject, Plane: diff.PlaneTrust, Reason: OwnerMustAct,
 		Message: fmt.Sprintf("target role %s is not known to trust %s: %s", j.Mapping.PodIdentity.TargetRole, j.Mapping.Role.Name, j.Target.Reason),
-		Handoff: &Handoff{What: "let the target role trust the association's role with sts:AssumeRole and sts:TagSession"}})
+		Handoff: &Handoff{What: "let the target role's trust policy allow " + j.Mapping.Role.String() + " to call " + actions}})
 	return true
 }
 

@@ -161,6 +161,25 @@ func TestStories(t *testing.T) {
 			s.facts.Associations[0].TargetRole = roleARN("two")
 			return s
 		}, nil, []string{"hold not-hitless"}},
+		{"a target role is reached for only once it trusts the association's role", func(t *testing.T) *sim {
+			s := one(t, identity.PodIdentity)
+			s.mapping().PodIdentity.TargetRole = roleARN("two")
+			s.facts.Roles[1].TrustPolicy = document(`{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:role/other"},"Action":["sts:AssumeRole","sts:TagSession"]}`)
+			return s
+		}, nil, []string{"hold owner-must-act"}},
+		{"a target role that trusts: settle, then update", func(t *testing.T) *sim {
+			s := one(t, identity.PodIdentity)
+			s.mapping().PodIdentity.TargetRole = roleARN("two")
+			s.facts.Roles[1].TrustPolicy = document(`{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:role/one"},"Action":["sts:AssumeRole","sts:TagSession"]}`)
+			return s
+		}, nil, []string{"hold settling", "cross update-association"}},
+		{"a missing target role does not stop the repair of the role's own trust", func(t *testing.T) *sim {
+			s := one(t, identity.PodIdentity)
+			s.mapping().PodIdentity.TargetRole = roleARN("two")
+			s.facts.Roles[1] = live.Role{ARN: roleARN("two"), Presence: live.Absent}
+			s.facts.Roles[0].TrustPolicy = document(rootStatement)
+			return s
+		}, nil, []string{"widen put-trust-statement", "hold owner-must-act"}},
 		{"an add-on's association is the add-on's", func(t *testing.T) *sim {
 			s := one(t, identity.PodIdentity)
 			s.facts.Associations[0].Role = roleARN("two")

@@ -20,7 +20,7 @@ func (b *builder) repairTrust(j *diff.Judged, mechanism identity.Mechanism) (rea
 	say := func(r Reason, format string, args ...any) {
 		b.hold(Hold{Subject: m.Subject, Plane: diff.PlaneTrust, Reason: r, Message: fmt.Sprintf(format, args...)})
 	}
-	if j.Lacks(diff.RoleMissing) {
+	if _, presence := b.in.Snapshot.Role(m.Role); presence == live.Absent {
 		say(OwnerMustAct, "create role %s; lanyard never creates one", m.Role)
 		return false
 	}

@@ -101,7 +101,6 @@ the kubeconfig are found as the AWS CLI and kubectl find them.`,
   lanyard validate --path fleet`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			return fromEnvironment(cmd.Flags(), world.Getenv)
 		},
