@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -67,6 +68,12 @@ func newClients(ctx context.Context, o Options) (*clients, error) {
 		return aws.ToString(id.Account), nil
 	})
 	return c, nil
+}
+
+// StaticAWS returns the configuration of an AWS at a fixed address with a fixed key:
+// the sandbox's.
+func StaticAWS(region, endpoint, id, secret string) *aws.Config {
+	return &aws.Config{Region: region, BaseEndpoint: aws.String(endpoint), Credentials: credentials.NewStaticCredentialsProvider(id, secret, "")}
 }
 
 // kubeClient connects as kubectl would; without a kubeconfig, as a pod does.

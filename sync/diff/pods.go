@@ -140,7 +140,7 @@ func (j *Judged) wrongMechanism(p live.Pod) string {
 }
 
 // unservable says why a pod that gets Pod Identity cannot be served by it.
-// Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-identities.html (restrictions)
+// Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-identities.html, restrictions.
 func (j *Judged) unservable(p live.Pod, snap *live.Snapshot) string {
 	if j.On != identity.PodIdentity && !p.Uses(identity.PodIdentity) {
 		return ""

@@ -319,9 +319,13 @@ func (b *builder) opponent(j *diff.Judged, s Step) string {
 	switch a := s.Action.(type) {
 	case SetAnnotation:
 		name = diff.OwnerOfAnnotation(j.ServiceAccount, a.Key)
+	case DropAnnotation:
+		name = diff.OwnerOfAnnotation(j.ServiceAccount, a.Key)
 	case CreateAssociation, UpdateAssociation, DeleteAssociation:
 		name = diff.OwnerOfAssociation(j.Association, b.cluster)
 	case PutTrustStatement:
+		name = b.ownerOfRole(a.Role)
+	case DropTrustStatement:
 		name = b.ownerOfRole(a.Role)
 	}
 	return cmp.Or(name, "unknown; see CloudTrail")
