@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/sync/observe"
 )
 
 // clients are the SDK's clients: one of each service and account, so that retry
@@ -113,7 +114,7 @@ func (c *clients) iamOf(account string) (*iam.Client, error) {
 	if account != home {
 		a, configured := c.accounts[account]
 		if !configured {
-			return nil, fmt.Errorf("account %s is not the caller's (%s), and the configuration's accounts have no role for it", account, home)
+			return nil, fmt.Errorf("account %s is not the caller's, which is %s: %w", account, home, observe.ErrUnconfigured)
 		}
 		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(c.sts, a.Role.String(), func(o *stscreds.AssumeRoleOptions) {
 			o.RoleSessionName = "lanyard"
