@@ -33,10 +33,13 @@ func (j *Judged) comparePods(snap *live.Snapshot) {
 	if j.Wanted == identity.IRSA {
 		j.podFinding(PodsWrongRole, Critical, j.Mapping.Role.String(), func(p live.Pod) string {
 			return anyContainer(p, func(c live.Container) string {
-				if c.Credential == live.CredentialIRSA && c.Role != j.Mapping.Role.String() {
-					return "was given " + c.Role
+				switch {
+				case c.Credential != live.CredentialIRSA, c.Role == j.Mapping.Role.String():
+					return ""
+				case c.Role == "":
+					return "takes its role from a reference in its own spec, so it is not known which"
 				}
-				return ""
+				return "was given " + c.Role
 			})
 		})
 	}

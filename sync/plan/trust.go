@@ -244,7 +244,7 @@ func (b *builder) wired(s identity.Subject, role identity.RoleARN) []trust.Reque
 	pods, _ := b.in.Snapshot.Pods(s)
 	for _, p := range pods {
 		for _, c := range p.Containers {
-			if c.Role == role.String() {
+			if c.Role == role.String() || hidesRole(c) {
 				irsa(c.Audience)
 			}
 		}
