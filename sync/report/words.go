@@ -164,8 +164,8 @@ func shortName(arn string) string {
 
 // line counts in one line.
 func (s Summary) line() string {
-	return fmt.Sprintf("%d mappings, %d in sync; %d findings (%d critical, %d warning, %d info); %d to write, %d left; %d gaps",
-		s.Mappings, s.InSync, s.Findings, s.Critical, s.Warning, s.Info, s.Steps, s.Left, s.Gaps)
+	return fmt.Sprintf("%s, %d in sync; %s (%d critical, %d warning, %d info); %d to write, %d left; %s",
+		count(s.Mappings, "mapping"), s.InSync, count(s.Findings, "finding"), s.Critical, s.Warning, s.Info, s.Steps, s.Left, count(s.Gaps, "gap"))
 }
 
 // subject is what a finding is about.

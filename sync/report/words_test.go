@@ -73,3 +73,18 @@ func TestShortNames(t *testing.T) {
 		}
 	}
 }
+
+func TestSummaryLine(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		in   Summary
+		want string
+	}{
+		{Summary{}, "0 mappings, 0 in sync; 0 findings (0 critical, 0 warning, 0 info); 0 to write, 0 left; 0 gaps"},
+		{Summary{Mappings: 1, InSync: 1, Findings: 1, Info: 1, Gaps: 1}, "1 mapping, 1 in sync; 1 finding (0 critical, 0 warning, 1 info); 0 to write, 0 left; 1 gap"},
+	} {
+		if got := tt.in.line(); got != tt.want {
+			t.Errorf("%+v\ngot  %s\nwant %s", tt.in, got, tt.want)
+		}
+	}
+}
