@@ -56,7 +56,12 @@ func (e *QuotaError) Unwrap() error { return ErrQuota }
 type DeniedError struct{ Verdict Verdict }
 
 // Error names the Deny statement.
-func (e *DeniedError) Error() string { return ErrDeniedElsewhere.Error() + ": " + e.Verdict.Reason }
+func (e *DeniedError) Error() string {
+	if e.Verdict.Decision == Undecidable {
+		return "an explicit Deny may defeat the grant: " + e.Verdict.Reason
+	}
+	return ErrDeniedElsewhere.Error() + ": " + e.Verdict.Reason
+}
 
 // Unwrap returns [ErrDeniedElsewhere].
 func (e *DeniedError) Unwrap() error { return ErrDeniedElsewhere }
@@ -80,7 +85,8 @@ func (e *DeletedPrincipalError) Unwrap() error { return ErrDeletedPrincipal }
 //
 // quota is IAM's AssumeRolePolicySizeQuota; 0 is none. Add then RemoveSid gives
 // the document back, to the byte: a Statement that is a single object becomes a
-// list, joined by a tab and a comma, which is how the removal knows to undo it.
+// list, and lanyard's own then names its principal in a list of one, which is how
+// the removal knows to undo it, even where another program has rewritten the JSON.
 func (d *Document) Add(g Grant, quota int) (Edit, error) {
 	e := Edit{Document: d, Before: d.Size(), After: d.Size(), Limit: quota}
 	if err := errors.Join(d.editable(), g.check()); err != nil {
@@ -105,13 +111,13 @@ func (d *Document) Add(g Grant, quota int) (Edit, error) {
 
 // with returns the document with the grant in it: d itself if it is there.
 func (d *Document) with(g Grant) (*Document, error) {
-	sid, stmt := g.Sid(), string(g.Statement())
+	sid := g.Sid()
 	for i := range d.stmts {
 		s := &d.stmts[i]
 		if s.sid != sid {
 			continue
 		}
-		next, err := d.splice(s.start, s.end, stmt)
+		next, err := d.splice(s.start, s.end, string(g.statement(d.stoodAlone(i))))
 		if err == nil && next.Digest() == d.Digest() {
 			return d, nil
 		}
@@ -122,14 +128,24 @@ func (d *Document) with(g Grant) (*Document, error) {
 	}
 	last := &d.stmts[len(d.stmts)-1]
 	if d.list.kind == kindObject {
-		one := d.text[last.start:last.end]
-		return d.splice(last.start, last.end, "["+one+wrapped+stmt+"]")
+		return d.splice(last.start, last.end, "["+d.text[last.start:last.end]+","+string(g.statement(true))+"]")
 	}
-	return d.splice(last.end, last.end, ","+stmt)
+	alone := false
+	for i := range d.stmts {
+		alone = alone || d.stoodAlone(i)
+	}
+	return d.splice(last.end, last.end, ","+string(g.statement(alone)))
 }
 
-// wrapped joins a statement that stood alone with lanyard's.
-const wrapped = "\t,"
+// stoodAlone reports whether statement i is lanyard's and marks a document whose
+// one other statement once stood alone: by its principal in a list of one.
+func (d *Document) stoodAlone(i int) bool {
+	if d.list.kind != kindArray || !d.stmts[i].lanyard {
+		return false
+	}
+	who := d.list.vals[i].member("Principal")
+	return who != nil && len(who.vals) == 1 && who.vals[0].kind == kindArray && len(who.vals[0].vals) == 1
+}
 
 // splice replaces text[from:to] and parses the outcome, which must be valid.
 func (d *Document) splice(from, to int, with string) (*Document, error) {
@@ -173,7 +189,11 @@ func (g Grant) check() error {
 	case len(g.Audiences) == 0:
 		return bad("it names no audience")
 	}
-	for _, s := range append([]string{g.Subject.Namespace, g.Subject.ServiceAccount, g.Provider}, g.Audiences...) {
+	literal := []string{g.Subject.Namespace, g.Subject.ServiceAccount, g.Cluster.ARN()}
+	if g.Mechanism == identity.IRSA {
+		literal = append(append(literal, g.Provider), g.Audiences...)
+	}
+	for _, s := range literal {
 		if s == "" || strings.Contains(s, "${") {
 			return bad(fmt.Sprintf("%q would not be taken literally in a policy", s))
 		}

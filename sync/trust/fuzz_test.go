@@ -14,7 +14,7 @@ func seeds(f *testing.F) {
 		pods(`{"ArnLike":{"aws:SourceArn":"arn:aws:eks:*:${aws:SourceAccount}:cluster/*"},"Null":{"aws:SourceIp":"true"}}`),
 		podsDeny(`{"IpAddress":{"aws:SourceIp":"203.0.113.0/24"},"DateLessThan":{"aws:CurrentTime":"2026-01-01"},"NumericEquals":{"aws:EpochTime":1}}`),
 		"{\"Statement\":{\"Sid\":\"\",\"Effect\":\"Deny\",\"NotPrincipal\":{\"AWS\":\"*\"},\"NotAction\":\"sts:?*\"}\t}",
-		`{"Statement":[` + foreign + "\t," + string(grantOf(identity.IRSA, 0).Statement()) + `]}`,
+		`{"Statement":[` + foreign + "," + string(grantOf(identity.IRSA, 0).statement(true)) + `]}`,
 		`{"a":"\ud83d\ude00\"\\","b":[1e9,-0.5,true,null,{}]}`,
 	}
 	for _, s := range m {

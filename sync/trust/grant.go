@@ -141,12 +141,20 @@ func (g Grant) principal() (kind, id string) {
 
 // Statement returns the grant's statement as minified JSON, its members in a
 // fixed order. One value stands alone, several stand in a list.
-func (g Grant) Statement() []byte {
+func (g Grant) Statement() []byte { return g.statement(false) }
+
+// statement writes the principal in a list if it shall mark a document whose one
+// statement stood alone; see stoodAlone.
+func (g Grant) statement(alone bool) []byte {
 	kind, id := g.principal()
 	b := appendString([]byte(`{"Sid":`), g.Sid())
 	b = append(b, `,"Effect":"Allow","Principal":{`...)
 	b = append(appendString(b, kind), ':')
-	b = append(appendString(b, id), `},"Action":`...)
+	if alone {
+		b = append(appendString(append(b, '['), id), `]},"Action":`...)
+	} else {
+		b = append(appendString(b, id), `},"Action":`...)
+	}
 	b = appendStrings(b, g.actions())
 	if conditions := g.conditions(); len(conditions) > 0 {
 		b = append(b, `,"Condition":{"StringEquals":{`...)

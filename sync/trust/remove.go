@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -41,15 +42,16 @@ func (d *Document) RemoveSid(sid string) (Edit, error) {
 }
 
 // without drops statement i: up to the next one, or, if it is the last, from the
-// end of the one before.
+// end of the one before. The one that is left stands alone again if it once did.
 func (d *Document) without(i int) (*Document, error) {
+	if len(d.stmts) == 2 && d.stoodAlone(i) {
+		left := &d.stmts[1-i]
+		return d.splice(d.list.start, d.list.end, d.text[left.start:left.end])
+	}
 	if i+1 < len(d.stmts) {
 		return d.splice(d.stmts[i].start, d.stmts[i+1].start, "")
 	}
 	before, s := &d.stmts[i-1], &d.stmts[i]
-	if i == 1 && d.text[before.end:s.start] == wrapped && d.list.start+1 == before.start && s.end+1 == d.list.end {
-		return d.splice(d.list.start, d.list.end, d.text[before.start:before.end])
-	}
 	return d.splice(before.end, s.end, "")
 }
 
@@ -67,28 +69,30 @@ func (e *SharedError) Error() string { return label(e.Statement, e.Sid) + " " + 
 // Unwrap returns [ErrShared].
 func (e *SharedError) Unwrap() error { return ErrShared }
 
-// Remove takes away whatever lets the grant's subject in by its mechanism, and no
-// more, whoever wrote it: the whole statement where it serves nobody else, else
-// the one value of a list that names the subject. It refuses with a
-// [*SharedError], and changes nothing at all, where a wildcard, a cross product
-// of lists, a negation or a missing condition lets the subject in together with
-// others. Statements of lanyard's for other subjects are left alone. Audiences,
-// width and session tags of the grant do not matter.
-func (d *Document) Remove(g Grant) (Edit, error) {
+// Remove takes away what lets the request in, and no more, whoever wrote it: the
+// whole statement where it serves nobody else, else the one value of a list that
+// names the subject. It refuses with a [*SharedError], and changes nothing at all,
+// where a wildcard, a cross product of lists, a negation or a missing condition
+// lets the subject in together with others. What is not granted is not removed,
+// but lanyard's own statements for the subject always go. Statements of lanyard's
+// for other subjects are left alone: their owner drops them. An unknown
+// aws:SourceArn is taken to be the cluster's.
+func (d *Document) Remove(r Request) (Edit, error) {
 	e := Edit{Document: d, Before: d.Size(), After: d.Size()}
 	fail := func(err error) (Edit, error) {
-		return e, fmt.Errorf("remove grant of %s: %w", g.Subject, err)
+		return e, fmt.Errorf("remove grant of %s: %w", r.Subject, err)
 	}
 	if err := d.editable(); err != nil {
 		return fail(err)
 	}
-	next := d
+	r.IgnoreOthers, r.SourceARN = true, cmp.Or(r.SourceARN, r.Cluster.ARN())
+	next, granted := d, d.Evaluate(r).Decision != Deny
+	var shared error
 	for at := 0; at < len(next.stmts); {
-		cut, err := next.hold(g, at)
+		cut, err := next.hold(r, at, granted)
 		switch {
-		case err != nil:
-			return fail(err)
-		case cut == nil:
+		case err != nil || cut == nil:
+			shared = cmp.Or(shared, err)
 			at++
 			continue
 		case !cut.whole:
@@ -102,6 +106,10 @@ func (d *Document) Remove(g Grant) (Edit, error) {
 			return fail(err)
 		}
 	}
+	// What others share is in the way only if it is what still lets the request in.
+	if shared != nil && next.Evaluate(r).Decision != Deny {
+		return fail(shared)
+	}
 	if next != d {
 		e.Document, e.Changed, e.After = next, true, next.size
 	}
@@ -114,18 +122,18 @@ type cut struct {
 	from, to int
 }
 
-// hold tells how a statement lets the grant's subject in, and so what to cut; nil
-// if it does not.
-func (d *Document) hold(g Grant, at int) (*cut, error) {
+// hold tells how a statement lets the request in, and so what to cut; nil if it
+// does not. The error is a [*SharedError].
+func (d *Document) hold(r Request, at int, granted bool) (*cut, error) {
 	s := &d.stmts[at]
-	e := newEnv(Request{
-		Mechanism: g.Mechanism, Subject: g.Subject, Cluster: g.Cluster, Provider: g.Provider,
-		SessionTags: true, SourceARN: g.Cluster.ARN(),
-	})
+	e := newEnv(r)
 	defer e.free()
-	calls := assumeRole | tagSession
-	if g.Mechanism == identity.IRSA {
+	calls := assumeRole
+	switch {
+	case r.Mechanism == identity.IRSA:
 		calls = assumeRoleWithWebIdentity
+	case r.SessionTags:
+		calls |= tagSession
 	}
 	switch {
 	case s.deny || s.actions&calls == 0 || e.principal(s) == no:
@@ -135,7 +143,7 @@ func (d *Document) hold(g Grant, at int) (*cut, error) {
 			return nil, nil
 		}
 		return &cut{whole: true}, nil
-	case !e.mayAdmit(s):
+	case !granted || e.conditions(s) == no:
 		return nil, nil
 	}
 	shared := func(why string) (*cut, error) { return nil, &SharedError{at, s.sid, why} }
@@ -144,7 +152,7 @@ func (d *Document) hold(g Grant, at int) (*cut, error) {
 	}
 	var lists []*clause
 	for _, dim := range e.dimensions() {
-		c, why := dim.pinned(s)
+		c, why := e.pinned(dim, s)
 		if why != "" {
 			return shared(why)
 		}
@@ -159,26 +167,6 @@ func (d *Document) hold(g Grant, at int) (*cut, error) {
 		return e.cutValue(lists[0]), nil
 	}
 	return shared(fmt.Sprintf("lets in every pair of the lists for %s and %s: split it first", lists[0].key.name, lists[1].key.name))
-}
-
-// mayAdmit judges the conditions, whatever the audience, with session tags and
-// without.
-func (e *env) mayAdmit(s *statement) bool {
-	if e.admits(s) {
-		return true
-	}
-	e.r.SessionTags = false
-	defer func() { e.r.SessionTags = true }()
-	return e.admits(s)
-}
-
-func (e *env) admits(s *statement) bool {
-	for i := range s.clauses {
-		if c := &s.clauses[i]; !(c.key.key == keyIssuer && c.key.aud) && e.eval(c) == no {
-			return false
-		}
-	}
-	return true
 }
 
 // dimension is something that a statement must pin to serve one subject only.
@@ -200,7 +188,7 @@ func (e *env) dimensions() []dimension {
 
 // pinned finds the condition that names the dimension's value literally: one that
 // names nothing else if there is one. Else it says why there is none.
-func (m dimension) pinned(s *statement) (found *clause, why string) {
+func (e *env) pinned(m dimension, s *statement) (found *clause, why string) {
 	why = "tests no " + m.what + ", so it serves others too"
 	for i := range s.clauses {
 		c := &s.clauses[i]
@@ -208,11 +196,12 @@ func (m dimension) pinned(s *statement) (found *clause, why string) {
 			continue
 		}
 		switch {
+		case c.op.family == familyNull:
 		case c.op.negated:
 			why = fmt.Sprintf("lets in all but some by %s of %s", c.written, c.key.name)
 		case c.ifExists || c.set == setAll:
 			why = fmt.Sprintf("lets in whoever does not send %s, by %s", c.key.name, c.written)
-		case !c.literal():
+		case !e.literally(c):
 			why = fmt.Sprintf("lets in others too by the pattern %s of %s", quoted(c.values), c.key.name)
 		case found == nil || c.single():
 			found = c
@@ -224,11 +213,17 @@ func (m dimension) pinned(s *statement) (found *clause, why string) {
 	return nil, why
 }
 
-// literal reports whether every value stands for itself alone.
-func (c *clause) literal() bool {
-	globs := c.op.family != familyString && c.op.family != familyIgnoreCase
+// literally reports whether every value that matches the request stands for
+// itself alone; the patterns that do not match are other people's.
+func (e *env) literally(c *clause) bool {
+	globs := c.op.family == familyLike || c.op.family == familyARN
 	return !slices.ContainsFunc(c.values, func(v value) bool {
-		return v.bad || len(v.parts) > 0 || globs && strings.ContainsAny(v.written, "*?")
+		if !v.bad && len(v.parts) == 0 && !(globs && strings.ContainsAny(v.pattern, "\xff\xfe")) {
+			return false
+		}
+		one := *c
+		one.values = []value{v}
+		return e.eval(&one) != no
 	})
 }
 

@@ -8,6 +8,8 @@ import (
 	"github.com/lanyard-io/lanyard/internal/identity"
 )
 
+const pinnedTags = `{"StringEquals":{"aws:RequestTag/kubernetes-namespace":"demo","aws:RequestTag/kubernetes-service-account":"s3-reader","aws:RequestTag/eks-cluster-arn":"CLUSTERARN"}}`
+
 func TestRemove(t *testing.T) {
 	t.Parallel()
 	web, pod := grantOf(identity.IRSA, 0), grantOf(identity.PodIdentity, identity.WidthPinned)
@@ -15,7 +17,7 @@ func TestRemove(t *testing.T) {
 	others := wide
 	others.Subject.ServiceAccount = "other"
 	irsaDoc := func(values string) string {
-		return expand(`{"Statement":[` + foreign + `,{"Effect":"Allow","Principal":{"Federated":"PROVIDER"},"Action":"WEB","Condition":{"StringEquals":{"HOST:aud":"any","HOST:sub":` + values + `}}}]}`)
+		return expand(`{"Statement":[` + foreign + `,{"Effect":"Allow","Principal":{"Federated":"PROVIDER"},"Action":"WEB","Condition":{"StringEquals":{"HOST:aud":"sts.amazonaws.com","HOST:sub":` + values + `}}}]}`)
 	}
 	podDoc := func(condition string) string {
 		return expand(`{"Statement":[` + foreign + `,{"Effect":"Allow","Principal":PODS,"Action":["sts:AssumeRole","sts:TagSession"],"Condition":` + condition + `}]}`)
@@ -43,7 +45,13 @@ func TestRemove(t *testing.T) {
 		{name: "like without wildcards", doc: strings.Replace(irsaDoc(`["SUB","x"]`), "StringEquals", "StringLike", 1), grant: web, want: strings.Replace(irsaDoc(`["x"]`), "StringEquals", "StringLike", 1)},
 		{name: "wildcard", doc: strings.Replace(irsaDoc(`"system:serviceaccount:demo:*"`), "StringEquals", "StringLike", 1), grant: web, err: ErrShared, text: "by the pattern system:serviceaccount:demo:*"},
 		{name: "wildcard beside", doc: strings.Replace(irsaDoc(`["SUB","system:*"]`), "StringEquals", "StringLike", 1), grant: web, err: ErrShared, text: "by the pattern"},
-		{name: "negation", doc: strings.Replace(irsaDoc(`"x"`), "StringEquals", "StringNotEquals", 1), grant: web, err: ErrShared, text: "lets in all but some"},
+		{name: "negation", doc: expand(`{"Statement":[` + foreign + `,{"Effect":"Allow","Principal":{"Federated":"PROVIDER"},"Action":"WEB","Condition":{"StringNotEquals":{"HOST:sub":"x"}}}]}`), grant: web, err: ErrShared, text: "lets in all but some"},
+		{name: "beside another's pattern", doc: strings.Replace(irsaDoc(`["SUB","system:serviceaccount:x:*"]`), "StringEquals", "StringLike", 1), grant: web, want: strings.Replace(irsaDoc(`["system:serviceaccount:x:*"]`), "StringEquals", "StringLike", 1)},
+		{name: "another audience", doc: strings.Replace(irsaDoc(`"SUB"`), "sts.amazonaws.com\"", "vault\"", 1), grant: web},
+		{name: "denied anyway", doc: strings.TrimSuffix(irsaDoc(`["SUB","x"]`), "]}") + expand(`,{"Effect":"Deny","Principal":"*","Action":"WEB"}]}`), grant: web},
+		{name: "own though denied", doc: `{"Statement":[` + string(web.Statement()) + expand(`,{"Effect":"Deny","Principal":"*","Action":"WEB"}]}`), grant: web, want: expand(`{"Statement":[{"Effect":"Deny","Principal":"*","Action":"WEB"}]}`)},
+		{name: "TagSession for all", doc: expand(`{"Statement":[{"Effect":"Allow","Principal":PODS,"Action":"sts:TagSession"},{"Effect":"Allow","Principal":PODS,"Action":"sts:AssumeRole","Condition":` + pinnedTags + `}]}`), grant: pod, want: expand(`{"Statement":[{"Effect":"Allow","Principal":PODS,"Action":"sts:TagSession"}]}`)},
+		{name: "present is not pinned", doc: podDoc(`{"Null":{"aws:RequestTag/kubernetes-namespace":"false","aws:RequestTag/kubernetes-service-account":"false"},"StringEquals":{"aws:RequestTag/eks-cluster-name":"irsa-lab"}}`), grant: pod, err: ErrShared, text: "tests no namespace"},
 		{name: "if it exists", doc: strings.Replace(podDoc(`{"StringEquals":{"aws:RequestTag/kubernetes-namespace":"demo"}}`), "StringEquals", "StringEqualsIfExists", 1), grant: pod, err: ErrShared, text: "whoever does not send"},
 		{name: "no subject", doc: expand(`{"Statement":{"Effect":"Allow","Principal":{"Federated":"PROVIDER"},"Action":"WEB"}}`), grant: web, err: ErrShared, text: "statement 1 tests no subject"},
 		{name: "other principals", doc: expand(`{"Statement":{"Sid":"A","Effect":"Allow","Principal":{"Federated":["PROVIDER","x"]},"Action":"WEB"}}`), grant: web, err: ErrShared, text: "statement 1 (A) serves other principals too"},
@@ -61,7 +69,7 @@ func TestRemove(t *testing.T) {
 		{name: "one of two clusters", doc: podDoc(`{"StringEquals":{"aws:RequestTag/kubernetes-namespace":"demo","aws:RequestTag/kubernetes-service-account":"s3-reader","aws:RequestTag/eks-cluster-name":["a","irsa-lab"]}}`), grant: pod,
 			want: podDoc(`{"StringEquals":{"aws:RequestTag/kubernetes-namespace":"demo","aws:RequestTag/kubernetes-service-account":"s3-reader","aws:RequestTag/eks-cluster-name":["a"]}}`)},
 		{name: "cross product", doc: podDoc(`{"StringEquals":{"aws:RequestTag/kubernetes-namespace":["demo","x"],"aws:RequestTag/kubernetes-service-account":["x","s3-reader"],"aws:RequestTag/eks-cluster-name":"irsa-lab"}}`), grant: pod, err: ErrShared, text: "every pair of the lists"},
-		{name: "untagged only", doc: podDoc(`{"Null":{"aws:TagKeys":"true"}}`), grant: pod, err: ErrShared, text: "tests no namespace"},
+		{name: "untagged only", doc: podDoc(`{"Null":{"aws:TagKeys":"true"}}`), grant: pod},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -70,14 +78,15 @@ func TestRemove(t *testing.T) {
 			if want == "" {
 				want = tt.doc
 			}
-			e, err := d.Remove(tt.grant)
+			r := tt.grant.requests()[0]
+			e, err := d.Remove(r)
 			if !errors.Is(err, tt.err) || err != nil && !strings.Contains(err.Error(), tt.text) {
 				t.Fatalf("Remove from %s: %v, want %v with %q", tt.doc, err, tt.err, tt.text)
 			}
 			if got := e.Document.Text(); got != want || e.Changed != (want != tt.doc) || e.After != e.Document.Size() {
 				t.Errorf("Remove\n from %s\n got  %s (changed %v)\n want %s", tt.doc, got, e.Changed, want)
 			}
-			if again, err := e.Document.Remove(tt.grant); tt.err == nil && (err != nil || again.Changed) {
+			if again, err := e.Document.Remove(r); tt.err == nil && (err != nil || again.Changed) {
 				t.Errorf("Remove twice: changed %v, %v", again.Changed, err)
 			}
 		})
