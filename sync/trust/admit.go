@@ -35,7 +35,7 @@ func (d *Document) Admit(r Request, w identity.Width, quota int) (Edit, error) {
 	switch v := added.Document.Evaluate(r); {
 	case v.Decision == Allow:
 		return added, nil
-	case v.Decision == Undecidable:
+	case v.Decision == Undecidable || v.Cause == ExplicitDeny:
 		return e, fmt.Errorf("add statement %s: %w", g.Sid(), &DeniedError{v})
 	default:
 		return e, fmt.Errorf("add statement %s: %w: it would not let the request in: %s", g.Sid(), ErrBadGrant, v.Reason)

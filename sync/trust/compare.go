@@ -1,0 +1,340 @@
+package trust
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/lanyard-io/lanyard/internal/identity"
+)
+
+// Access is a way into a role that a document opens to ServiceAccounts. In every
+// field an asterisk stands for whatever: "demo" and "*" are the ServiceAccounts of
+// namespace demo. A pattern that a document tests stands as written.
+type Access struct {
+	Mechanism      identity.Mechanism `json:"mechanism"`
+	Namespace      string             `json:"namespace"`
+	ServiceAccount string             `json:"serviceAccount"`
+	Provider       string             `json:"provider,omitempty"`    // IRSA: the OIDC provider's ARN
+	Audience       string             `json:"audience,omitempty"`    // IRSA
+	Cluster        string             `json:"cluster,omitempty"`     // Pod Identity: the cluster's ARN
+	WithoutTags    bool               `json:"withoutTags,omitempty"` // Pod Identity: only with session tags off
+}
+
+// String describes the access: "demo/s3-reader by irsa through arn:... as
+// sts.amazonaws.com", "demo/* by pod-identity in arn:...".
+func (a Access) String() string {
+	who := a.Namespace + "/" + a.ServiceAccount
+	switch {
+	case a.Namespace == "*" && a.ServiceAccount == "*":
+		who = "every ServiceAccount"
+	case a.ServiceAccount == "*":
+		who = "every ServiceAccount of namespace " + a.Namespace
+	}
+	if a.Mechanism == identity.IRSA {
+		through, audience := a.Provider, "audience "+a.Audience
+		if through == "*" {
+			through = "any OIDC provider"
+		}
+		if a.Audience == "*" {
+			audience = "any audience"
+		}
+		return who + " by irsa through " + through + " with " + audience
+	}
+	s := who + " by pod-identity in " + a.Cluster
+	if a.WithoutTags {
+		s += " with session tags off"
+	}
+	return s
+}
+
+// Difference is what one document allows and another does not.
+type Difference struct {
+	OnlyA   []Access `json:"onlyA"`
+	OnlyB   []Access `json:"onlyB"`
+	Unclear []Access `json:"unclear"` // where one of the two answers, or both, hang on what lanyard cannot know
+	Partial bool     `json:"partial"` // there were more questions than Compare asks
+}
+
+// Empty reports whether no difference was found.
+func (d Difference) Empty() bool {
+	return len(d.OnlyA)+len(d.OnlyB)+len(d.Unclear) == 0 && !d.Partial
+}
+
+// Compare tells, as ServiceAccounts, what one document allows and the other does
+// not. It asks both about everybody whom either of them names, and about made-up
+// ServiceAccounts, providers, audiences and clusters that stand for everybody
+// else, so that documents that say the same by other means do not differ. The
+// callers that are no ServiceAccounts (people, other services) are not compared;
+// [Equal] sees those. aws:SourceArn is taken to be the cluster's ARN.
+func Compare(a, b *Document) Difference {
+	asked, partial := questions(a, b)
+	out := Difference{Partial: partial}
+	settled := map[Access]bool{}
+	for _, q := range asked {
+		if tagged := q.access; q.access.WithoutTags {
+			if tagged.WithoutTags = false; settled[tagged] {
+				continue
+			}
+		}
+		x, y := a.Evaluate(q.request).Decision, b.Evaluate(q.request).Decision
+		if x == y {
+			continue
+		}
+		settled[q.access] = true
+		switch {
+		case x == Undecidable || y == Undecidable:
+			out.Unclear = append(out.Unclear, q.access)
+		case x == Allow:
+			out.OnlyA = append(out.OnlyA, q.access)
+		default:
+			out.OnlyB = append(out.OnlyB, q.access)
+		}
+	}
+	for _, list := range []*[]Access{&out.OnlyA, &out.OnlyB, &out.Unclear} {
+		*list = widest(*list)
+	}
+	return out
+}
+
+// Allows lists the accesses that a document surely opens, and reports whether
+// that is all: false if some answers hang on what lanyard cannot know.
+func (d *Document) Allows() ([]Access, bool) {
+	diff := Compare(d, nothing)
+	return diff.OnlyA, len(diff.Unclear) == 0 && !diff.Partial
+}
+
+// nothing is a document that lets nobody in.
+var nothing = func() *Document {
+	d, _ := Parse(`{"Statement":{"Effect":"Deny","Principal":"*","Action":"*"}}`)
+	return d
+}()
+
+// widest sorts, and drops what another access covers.
+func widest(list []Access) []Access {
+	slices.SortFunc(list, func(a, b Access) int { return cmp.Compare(a.String(), b.String()) })
+	list = slices.Compact(list)
+	return slices.DeleteFunc(slices.Clone(list), func(a Access) bool {
+		return slices.ContainsFunc(list, func(b Access) bool { return a != b && b.covers(a) })
+	})
+}
+
+func (a Access) covers(b Access) bool {
+	whole := func(pattern, s string) bool { return pattern == "*" || pattern == s }
+	return a.Mechanism == b.Mechanism && (a.WithoutTags == b.WithoutTags || !a.WithoutTags) &&
+		whole(a.Namespace, b.Namespace) && whole(a.ServiceAccount, b.ServiceAccount) &&
+		whole(a.Provider, b.Provider) && whole(a.Audience, b.Audience) &&
+		(a.Cluster == b.Cluster || like(compileGlob(a.Cluster), b.Cluster))
+}
+
+// question is an access and a request that stands for it.
+type question struct {
+	access  Access
+	request Request
+}
+
+const (
+	maxQuestions = 4096
+	nowhere      = "zz-nowhere-1" // a Region that is none
+)
+
+// named is something that documents speak of: as written, and a value it covers.
+type named struct{ written, value string }
+
+// vocabulary is what a set of statements names.
+type vocabulary struct {
+	providers, audiences      []named
+	subjects                  [][2]named
+	namespaces, accounts      []named
+	clusterARNs, clusterNames []named
+	homes                     []named // AWS accounts
+}
+
+// questions collects what to ask: for each statement whom it names, and for what
+// it leaves open whom the others name.
+func questions(docs ...*Document) ([]question, bool) {
+	var all vocabulary
+	for _, d := range docs {
+		for i := range d.statements() {
+			all.read(&d.stmts[i])
+		}
+	}
+	seen := map[Access]bool{}
+	var out []question
+	partial := false
+	add := func(q question) {
+		switch {
+		case seen[q.access]:
+		case len(out) == maxQuestions:
+			partial = true
+		default:
+			seen[q.access] = true
+			out = append(out, q)
+		}
+	}
+	for _, d := range docs {
+		for i := range d.statements() {
+			var v vocabulary
+			v.read(&d.stmts[i])
+			v.ask(&all, d.stmts[i].actions, add)
+		}
+	}
+	return out, partial
+}
+
+func (d *Document) statements() []statement {
+	if d == nil {
+		return nil
+	}
+	return d.stmts
+}
+
+func (v *vocabulary) read(s *statement) {
+	for _, p := range s.who.federated {
+		if providerHostPath(p) != "" {
+			v.providers = append(v.providers, named{p, p})
+		}
+	}
+	for i := range s.clauses {
+		c := &s.clauses[i]
+		globs := c.op.family == familyLike || c.op.family == familyARN
+		for _, w := range c.values {
+			if len(w.parts) == 0 && !w.bad {
+				v.value(&c.key, w.written, globs && strings.ContainsAny(w.written, "*?"))
+			}
+		}
+	}
+}
+
+func (v *vocabulary) value(k *keyRef, written string, glob bool) {
+	one := fill(written, glob)
+	switch k.key {
+	case keyIssuer:
+		if k.aud {
+			v.audiences = append(v.audiences, one)
+		} else if namespace, account, ok := splitSubject(written, glob); ok {
+			v.subjects = append(v.subjects, [2]named{fill(namespace, glob), fill(account, glob)})
+		}
+	case keyTagNamespace:
+		v.namespaces = append(v.namespaces, one)
+	case keyTagServiceAccount:
+		v.accounts = append(v.accounts, one)
+	case keyTagClusterARN, keySourceARN:
+		v.clusterARNs = append(v.clusterARNs, one)
+	case keyTagClusterName:
+		v.clusterNames = append(v.clusterNames, one)
+	case keySourceAccount:
+		v.homes = append(v.homes, one)
+	}
+}
+
+// fill makes a value that a pattern covers.
+func fill(written string, glob bool) named {
+	if !glob {
+		return named{written, written}
+	}
+	return named{written, strings.NewReplacer("*", "x7c1f", "?", "q").Replace(written)}
+}
+
+// splitSubject cuts a sub claim, or a pattern of it, into its two names.
+func splitSubject(written string, glob bool) (namespace, account string, ok bool) {
+	rest, ok := strings.CutPrefix(written, "system:serviceaccount:")
+	if !ok {
+		return "*", "*", glob // "*", "system:*"
+	}
+	namespace, account, ok = strings.Cut(rest, ":")
+	if !ok {
+		return namespace, "*", glob
+	}
+	return namespace, account, namespace != "" && account != ""
+}
+
+// or returns what a statement names, and the made-up one that stands for all
+// others; what it does not name at all, the other statements may.
+func or(own, all []named, filler string) []named {
+	if len(own) == 0 {
+		own = all[:min(len(all), 32)]
+	}
+	return append(slices.Clip(own), named{"*", filler})
+}
+
+func (v *vocabulary) ask(all *vocabulary, actions actionSet, add func(question)) {
+	if actions&assumeRoleWithWebIdentity != 0 {
+		v.askIRSA(all, add)
+	}
+	if actions&(assumeRole|tagSession) != 0 {
+		v.askPodIdentity(all, add)
+	}
+}
+
+func (v *vocabulary) askIRSA(all *vocabulary, add func(question)) {
+	subjects := v.subjects
+	if len(subjects) == 0 {
+		subjects = all.subjects[:min(len(all.subjects), 32)]
+	}
+	subjects = append(slices.Clip(subjects), [2]named{{"*", nobody}, {"*", nobody}})
+	filler := "arn:aws:iam::" + noAccount + ":oidc-provider/" + nobody + ".example"
+	for _, p := range or(v.providers, all.providers, filler) {
+		for _, s := range subjects {
+			for _, aud := range append(or(v.audiences, all.audiences, nobody), named{"sts.amazonaws.com", "sts.amazonaws.com"}) {
+				add(question{
+					Access{Mechanism: identity.IRSA, Namespace: s[0].written, ServiceAccount: s[1].written, Provider: p.written, Audience: aud.written},
+					Request{
+						Mechanism: identity.IRSA, Provider: p.value, Audience: aud.value,
+						Subject: identity.Subject{Namespace: s[0].value, ServiceAccount: s[1].value},
+					},
+				})
+			}
+		}
+	}
+}
+
+func (v *vocabulary) askPodIdentity(all *vocabulary, add func(question)) {
+	for _, c := range v.clusters(all) {
+		for _, n := range or(v.namespaces, all.namespaces, nobody) {
+			for _, a := range or(v.accounts, all.accounts, nobody) {
+				q := question{
+					Access{Mechanism: identity.PodIdentity, Namespace: n.written, ServiceAccount: a.written, Cluster: c.written},
+					Request{
+						Mechanism: identity.PodIdentity, Cluster: c.cluster, SourceARN: c.cluster.ARN(), SessionTags: true,
+						Subject: identity.Subject{Namespace: n.value, ServiceAccount: a.value},
+					},
+				}
+				add(q)
+				q.access.WithoutTags, q.request.SessionTags = true, false
+				add(q)
+			}
+		}
+	}
+}
+
+// placed is a cluster, and how it is called.
+type placed struct {
+	written string
+	cluster identity.Cluster
+}
+
+// clusters are those that are named by their ARNs, those named by name or account
+// only, and one that is not named at all.
+func (v *vocabulary) clusters(all *vocabulary) []placed {
+	arns := v.clusterARNs
+	if len(arns) == 0 {
+		arns = all.clusterARNs[:min(len(all.clusterARNs), 32)]
+	}
+	var out []placed
+	for _, n := range arns {
+		value := strings.Replace(n.value, ":x7c1f:cluster", ":"+noAccount+":cluster", 1)
+		if c, err := identity.ParseClusterARN(value); err == nil {
+			out = append(out, placed{n.written, c})
+		}
+	}
+	for _, home := range or(v.homes, all.homes, noAccount) {
+		for _, name := range or(v.clusterNames, all.clusterNames, nobody) {
+			out = append(out, placed{
+				"arn:aws:eks:*:" + home.written + ":cluster/" + name.written,
+				identity.Cluster{Name: name.value, Region: nowhere, Account: home.value, Partition: "aws"},
+			})
+		}
+	}
+	return out
+}
