@@ -3,7 +3,7 @@
 // standard input; writes for each, in order, {invalid: [text], results: [text]} or
 // {thrown}. It runs as a process of its own: the library is called, never copied.
 import { createInterface } from 'node:readline'
-import { validateTrustPolicy } from '@cloud-copilot/iam-policy'
+import { createValidatedPolicy, validateTrustPolicy } from '@cloud-copilot/iam-policy'
 import { runUnsafeSimulation } from '@cloud-copilot/iam-simulate'
 
 const account = '123456789012'
@@ -14,13 +14,14 @@ const role = `arn:aws:iam::${account}:role/reader`
 const rest = { identityPolicies: [], serviceControlPolicies: [], resourceControlPolicies: [] }
 
 function judge({ policy, calls }) {
-  let resourcePolicy
+  let document
   try {
-    resourcePolicy = JSON.parse(policy)
+    document = JSON.parse(policy)
   } catch (e) {
     return { invalid: [String(e)], results: [] }
   }
-  const invalid = validateTrustPolicy(resourcePolicy).map((e) => `${e.path}: ${e.message}`)
+  const resourcePolicy = createValidatedPolicy(document, validateTrustPolicy, { name: 'trust' })
+  const invalid = resourcePolicy.errors.map((e) => `${e.path}: ${e.message}`)
   if (invalid.length > 0) return { invalid, results: [] }
   const results = calls.map(({ action, principal, context }) =>
     runUnsafeSimulation(
