@@ -107,6 +107,9 @@ func (l *Loop) remember(r report.Round) {
 		if changed || maybe {
 			l.memory = l.memory.Record(o.At, o.Step)
 		}
+		if o.Result == report.Failed {
+			l.memory = l.memory.RecordFailed(o.At, o.Step)
+		}
 	}
 }
 

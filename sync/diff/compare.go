@@ -51,7 +51,10 @@ type Judged struct {
 	ServiceAccount live.ServiceAccount
 	Association    live.Association // zero when there is none
 	HasAssociation bool
-	Pods           []live.Pod // live ones
+	Pods           []live.Pod // live ones that are not on their way out
+	users          []live.Pod // all live ones
+	audiences      []string   // see [Judged.Audiences]
+	standingTags   bool       // the association's own way of session tags works today
 
 	Trust    trust.Verdict   // of the wanted mechanism on the mapping's role
 	Target   trust.Verdict   // of the target role, for the mapping's role
@@ -148,9 +151,11 @@ func (j *Judged) look(snap *live.Snapshot) {
 	need("ServiceAccount", p)
 	j.Association, p = snap.Association(subject)
 	j.HasAssociation = need("Pod Identity association", p)
-	j.Pods, p = snap.Pods(subject)
+	j.users, p = snap.Pods(subject)
 	need("pods", p)
-	j.Pods = slices.DeleteFunc(slices.Clone(j.Pods), func(p live.Pod) bool { return p.Terminating })
+	j.Pods = slices.DeleteFunc(slices.Clone(j.users), func(p live.Pod) bool { return p.Terminating })
+	_, p = snap.Namespace(subject.Namespace)
+	need("namespace", p)
 	_, p = snap.Role(j.Mapping.Role)
 	need("role "+j.Mapping.Role.String(), p)
 }
@@ -242,7 +247,7 @@ func (j *Judged) invalid(snap *live.Snapshot) bool {
 		j.add(Finding{Kind: MappingInvalid, Severity: Critical, Position: m.RoleAt,
 			Message:  fmt.Sprintf("the role is in partition %s, the cluster in %s: no pod of this cluster can assume it", m.Role.Partition, c.Partition),
 			Expected: "a role in partition " + c.Partition, Actual: m.Role.String()})
-	case m.Mechanism == identity.PodIdentity && m.Role.Account != c.Account:
+	case j.Wanted == identity.PodIdentity && m.Role.Account != c.Account:
 		j.add(Finding{Kind: MappingInvalid, Severity: Warning, Position: m.RoleAt,
 			Message: fmt.Sprintf("keep-irsa: the role is in account %s and the cluster in %s, and an association takes only roles of the cluster's account: write mechanism: irsa, or name a role of %s and put this one in podIdentity.targetRoleARN",
 				m.Role.Account, c.Account, c.Account),

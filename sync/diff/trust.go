@@ -2,6 +2,7 @@ package diff
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -10,37 +11,54 @@ import (
 	"github.com/lanyard-io/lanyard/sync/trust"
 )
 
-// Audiences returns every audience that tokens for the mapping's role may carry:
-// the one that Git asks for, the one that the annotation asks for today, and those
-// of live pods. A trust statement must allow them all until the old ones are gone.
-func (j *Judged) Audiences() []string {
-	today := j.ServiceAccount.Annotations[AnnotationAudience]
-	if today == "" {
-		today = DefaultAudience
+// Audiences returns the audiences that the role's trust policy must allow, the one
+// that Git asks for first: besides it, the one that the annotation gives to pods
+// admitted now, if that works today, and those of live pods' tokens. What the OIDC
+// provider does not accept works nowhere, and is not waited for.
+func (j *Judged) Audiences() []string { return j.audiences }
+
+// collectAudiences works them out.
+func (j *Judged) collectAudiences(snap *live.Snapshot, opts Options) {
+	m, c := j.Mapping, snap.Cluster()
+	annotations := j.ServiceAccount.Annotations
+	today := cmp.Or(annotations[AnnotationAudience], DefaultAudience)
+	j.audiences = []string{cmp.Or(m.IRSA.Audience, today)}
+	provider, presence := snap.Provider(c.Issuer.ProviderARN(m.Role.Partition, m.Role.Account))
+	add := func(audience string) {
+		if presence == live.Present && slices.Contains(provider.ClientIDs, audience) && !slices.Contains(j.audiences, audience) {
+			j.audiences = append(j.audiences, audience)
+		}
 	}
-	wanted := j.Mapping.IRSA.Audience
-	if wanted == "" {
-		wanted = today
+	if current, err := identity.ParseRoleARN(annotations[AnnotationRole]); err == nil && j.works(snap, opts, current, today) {
+		add(today)
 	}
-	all := []string{wanted}
-	if j.ServiceAccount.Annotations[AnnotationRole] == j.Mapping.Role.String() {
-		all = append(all, today)
-	}
-	for _, p := range j.Pods {
+	var carried []string
+	for _, p := range j.users {
 		for _, c := range p.Containers {
-			if c.Credential == live.CredentialIRSA && c.Role == j.Mapping.Role.String() && c.Audience != "" {
-				all = append(all, c.Audience)
+			if c.Role == m.Role.String() && c.Audience != "" {
+				carried = append(carried, c.Audience)
 			}
 		}
 	}
-	slices.Sort(all[1:])
-	var unique []string
-	for _, a := range all {
-		if !slices.Contains(unique, a) {
-			unique = append(unique, a)
-		}
+	slices.Sort(carried)
+	for _, audience := range carried {
+		add(audience)
 	}
-	return unique
+}
+
+// works reports whether a token with an audience is let in by a role today. A role
+// that was not read may let it in.
+func (j *Judged) works(snap *live.Snapshot, opts Options, role identity.RoleARN, audience string) bool {
+	doc, presence, err := snap.Trust(role)
+	if presence == live.Unknown {
+		return true
+	}
+	if presence == live.Absent || err != nil {
+		return false
+	}
+	c := snap.Cluster()
+	return doc.Evaluate(trust.Request{Mechanism: identity.IRSA, Subject: j.Mapping.Subject, Cluster: c, OrgID: opts.OrganizationID,
+		Provider: c.Issuer.ProviderARN(role.Partition, role.Account), Audience: audience}).Decision == trust.Allow
 }
 
 // Grant returns lanyard's own statement for the mapping and a mechanism.
@@ -52,13 +70,14 @@ func (j *Judged) Grant(c identity.Cluster, m identity.Mechanism) trust.Grant {
 		Provider:    c.Issuer.ProviderARN(j.Mapping.Role.Partition, j.Mapping.Role.Account),
 		Audiences:   j.Audiences(),
 		Width:       j.Mapping.PodIdentity.Trust,
-		SessionTags: j.Mapping.PodIdentity.SessionTags,
+		SessionTags: j.Mapping.PodIdentity.SessionTags || j.standingTags && !j.Association.SessionTagsOff,
 	}
 }
 
 // Requests returns the calls that the role's trust policy must allow for a
-// mechanism: with IRSA one for each audience, with Pod Identity one for each way of
-// session tags that Git asks for or the association has.
+// mechanism: with IRSA one for each of [Judged.Audiences], with Pod Identity one for
+// the way of session tags that Git asks for, and one for the association's, if that
+// is another and works today.
 func (j *Judged) Requests(c identity.Cluster, m identity.Mechanism, opts Options) []trust.Request {
 	r := trust.Request{
 		Mechanism:    m,
@@ -78,8 +97,8 @@ func (j *Judged) Requests(c identity.Cluster, m identity.Mechanism, opts Options
 	case identity.PodIdentity:
 		r.SessionTags = j.Mapping.PodIdentity.SessionTags
 		all = append(all, r)
-		if j.HasAssociation && j.Association.SessionTagsOff == r.SessionTags {
-			r.SessionTags = !r.SessionTags
+		if j.standingTags {
+			r.SessionTags = !j.Association.SessionTagsOff
 			all = append(all, r)
 		}
 	}
@@ -111,6 +130,11 @@ func (j *Judged) compareTrust(snap *live.Snapshot, opts Options) {
 	j.Document = doc
 	if j.Wanted == identity.None {
 		return
+	}
+	j.collectAudiences(snap, opts)
+	if a := j.Association; j.HasAssociation && a.Role == arn && a.SessionTagsOff == j.Mapping.PodIdentity.SessionTags {
+		j.standingTags = doc.Evaluate(trust.Request{Mechanism: identity.PodIdentity, Subject: j.Mapping.Subject, Cluster: snap.Cluster(),
+			OrgID: opts.OrganizationID, SessionTags: !a.SessionTagsOff}).Decision == trust.Allow
 	}
 	j.Trust = j.judgeTrust(snap, opts, role, j.Wanted, j.severity(Critical))
 	j.compareWidth(snap, opts, role)

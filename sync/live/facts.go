@@ -19,7 +19,8 @@ const (
 type Facts struct {
 	APIVersion string     `json:"apiVersion"`
 	Kind       string     `json:"kind"`
-	TakenAt    time.Time  `json:"takenAt"`
+	TakenAt    time.Time  `json:"takenAt"`         // when the look began: no fact is older
+	ReadAt     time.Time  `json:"readAt,omitzero"` // when it ended: no fact is younger
 	Cluster    Cluster    `json:"cluster"`
 	GuardRails GuardRails `json:"guardRails,omitzero"`
 
@@ -138,6 +139,13 @@ const (
 	CredentialBroken      Credential = "broken"  // variables without the token's mount
 	CredentialNone        Credential = "none"    // the node's role, or nothing
 )
+
+var credentials = []Credential{CredentialPodIdentity, CredentialIRSA, CredentialBoth, CredentialStatic,
+	CredentialProfile, CredentialBroken, CredentialNone}
+
+// UnmarshalText reads the word. An unknown one is refused: it would read as a
+// container that uses neither mechanism.
+func (c *Credential) UnmarshalText(b []byte) error { return word(c, b, "credential", credentials) }
 
 // Pod is a pod, trimmed to its wiring.
 type Pod struct {

@@ -21,14 +21,22 @@ type Snapshot struct {
 	namespaces   map[string]Namespace
 	accounts     map[identity.Subject]ServiceAccount
 	associations map[identity.Subject]Association
-	pods         map[identity.Subject][]Pod
+	pods         map[identity.Subject][]Pod // live ones
 	workloads    map[identity.Subject][]Workload
 	nodes        map[string]Node
 	roles        map[identity.RoleARN]Role
 	providers    map[string]OIDCProvider
 	quotas       map[string]int
 	gaps         map[Source][]Gap
-	documents    sync.Map // trust policy text → parsed
+	documents    *Documents
+}
+
+// Documents keeps parsed trust policies by their text, so that each content is parsed
+// once, however many snapshots hold it. The zero value is ready; it is safe for use
+// by several goroutines. It forgets what the last two snapshots did not ask for.
+type Documents struct {
+	mu       sync.Mutex
+	now, old map[string]parsed
 }
 
 type parsed struct {
@@ -36,9 +44,37 @@ type parsed struct {
 	err error
 }
 
+// parse returns the parsed form of a text.
+func (d *Documents) parse(text string) (*trust.Document, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p, ok := d.now[text]
+	if !ok {
+		if p, ok = d.old[text]; !ok {
+			p.doc, p.err = trust.Parse(text)
+		}
+		if d.now == nil {
+			d.now = map[string]parsed{}
+		}
+		d.now[text] = p
+	}
+	return p.doc, p.err
+}
+
+// turn begins a new snapshot: what the one before the last used is forgotten.
+func (d *Documents) turn() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.now, d.old = make(map[string]parsed, len(d.now)), d.now
+}
+
 // New indexes facts. It refuses facts that contradict themselves: a cluster without
 // an ARN, or two objects of one key.
-func New(f Facts) (*Snapshot, error) {
+func New(f Facts) (*Snapshot, error) { return NewWith(f, &Documents{}) }
+
+// NewWith is [New] with parsed documents that outlive the snapshot.
+func NewWith(f Facts, documents *Documents) (*Snapshot, error) {
+	documents.turn()
 	cluster, err := identity.ParseClusterARN(f.Cluster.ARN)
 	if err != nil {
 		return nil, fmt.Errorf("snapshot: cluster: %w", err)
@@ -48,7 +84,7 @@ func New(f Facts) (*Snapshot, error) {
 	}
 	cluster.Issuer = f.Cluster.Issuer
 	s := &Snapshot{
-		facts: f, cluster: cluster,
+		facts: f, cluster: cluster, documents: documents,
 		namespaces:   make(map[string]Namespace, len(f.Namespaces)),
 		accounts:     make(map[identity.Subject]ServiceAccount, len(f.ServiceAccounts)),
 		associations: make(map[identity.Subject]Association, len(f.Associations)),
@@ -60,7 +96,10 @@ func New(f Facts) (*Snapshot, error) {
 		quotas:       make(map[string]int, len(f.Accounts)),
 		gaps:         make(map[Source][]Gap),
 	}
-	return s, s.index()
+	if err := s.index(); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (s *Snapshot) index() error {
@@ -87,7 +126,9 @@ func (s *Snapshot) index() error {
 		errs = append(errs, put(s.quotas, a.ID, a.TrustSizeQuota, "account"))
 	}
 	for _, p := range s.facts.Pods {
-		s.pods[p.Subject()] = append(s.pods[p.Subject()], p)
+		if p.Live() {
+			s.pods[p.Subject()] = append(s.pods[p.Subject()], p)
+		}
 	}
 	for _, w := range s.facts.Workloads {
 		s.workloads[w.Subject()] = append(s.workloads[w.Subject()], w)
@@ -148,26 +189,47 @@ func (s *Snapshot) unread(scope string, sources ...Source) bool {
 	return false
 }
 
-func found[V any](v V, ok, unread bool) (V, Presence) {
-	switch {
-	case ok:
-		return v, Present
-	case unread:
-		return v, Unknown
+// dead reports whether nothing of the sources could be read: what was seen of them
+// before, if anything, is not what is there now. Pages of a list that was cut short
+// are current.
+func (s *Snapshot) dead(sources ...Source) bool {
+	for _, source := range sources {
+		for _, g := range s.gaps[source] {
+			if g.Scope == "" && g.Reason != GapTruncated {
+				return true
+			}
+		}
 	}
-	return v, Absent
+	return false
+}
+
+// Unread reports whether something of a source could not be read.
+func (s *Snapshot) Unread(source Source) bool { return len(s.gaps[source]) > 0 }
+
+// found says what a lookup means: what is in the facts is present, unless its source
+// is dead; what is not is absent, unless a gap covers it.
+func (s *Snapshot) found(ok bool, scope string, sources ...Source) Presence {
+	switch {
+	case s.dead(sources...):
+		return Unknown
+	case ok:
+		return Present
+	case s.unread(scope, sources...):
+		return Unknown
+	}
+	return Absent
 }
 
 // Namespace looks a namespace up.
 func (s *Snapshot) Namespace(name string) (Namespace, Presence) {
 	n, ok := s.namespaces[name]
-	return found(n, ok, s.unread(name, SourceNamespaces))
+	return n, s.found(ok, name, SourceNamespaces)
 }
 
 // ServiceAccount looks a ServiceAccount up.
 func (s *Snapshot) ServiceAccount(subject identity.Subject) (ServiceAccount, Presence) {
 	a, ok := s.accounts[subject]
-	return found(a, ok, s.unread(subject.String(), SourceServiceAccounts))
+	return a, s.found(ok, subject.String(), SourceServiceAccounts)
 }
 
 // Association looks a Pod Identity association up. One that was listed, but could
@@ -177,37 +239,34 @@ func (s *Snapshot) Association(subject identity.Subject) (Association, Presence)
 	if ok && !a.Described {
 		return a, Unknown
 	}
-	return found(a, ok, s.unread(subject.String(), SourceListAssociations))
+	return a, s.found(ok, subject.String(), SourceListAssociations)
 }
 
 // Pods returns a ServiceAccount's live pods: those that run or may yet run. Present
-// means that the list is whole, even when it is empty; Unknown that it may not be.
+// means that the list is whole, even when it is empty; Unknown that it may not be. The
+// list must not be changed.
 func (s *Snapshot) Pods(subject identity.Subject) ([]Pod, Presence) {
-	var live []Pod
-	for _, p := range s.pods[subject] {
-		if p.Live() {
-			live = append(live, p)
-		}
-	}
+	pods := slices.Clip(s.pods[subject])
 	if s.unread(subject.String(), SourcePods) {
-		return live, Unknown
+		return pods, Unknown
 	}
-	return live, Present
+	return pods, Present
 }
 
 // Workloads returns the workloads whose template names the ServiceAccount, with the
 // same meaning of presence as [Snapshot.Pods].
 func (s *Snapshot) Workloads(subject identity.Subject) ([]Workload, Presence) {
+	workloads := slices.Clip(s.workloads[subject])
 	if s.unread(subject.String(), SourceWorkloads) {
-		return s.workloads[subject], Unknown
+		return workloads, Unknown
 	}
-	return s.workloads[subject], Present
+	return workloads, Present
 }
 
 // Node looks a node up.
 func (s *Snapshot) Node(name string) (Node, Presence) {
 	n, ok := s.nodes[name]
-	return found(n, ok, s.unread(name, SourceNodes))
+	return n, s.found(ok, name, SourceNodes)
 }
 
 // Role looks a role up. A role that nobody asked for is Unknown.
@@ -226,11 +285,7 @@ func (s *Snapshot) Trust(arn identity.RoleARN) (*trust.Document, Presence, error
 	if presence != Present {
 		return nil, presence, nil
 	}
-	if p, ok := s.documents.Load(r.TrustPolicy); ok {
-		return p.(parsed).doc, Present, p.(parsed).err
-	}
-	doc, err := trust.Parse(r.TrustPolicy)
-	s.documents.Store(r.TrustPolicy, parsed{doc, err})
+	doc, err := s.documents.parse(r.TrustPolicy)
 	return doc, Present, err
 }
 
@@ -242,8 +297,13 @@ func (s *Snapshot) Provider(arn string) (OIDCProvider, Presence) {
 	}
 	account := accountOf(arn)
 	_, asked := s.quotas[account]
-	unread := !asked || s.unread(account, SourceListProviders, SourceAssumeRole) || s.unread(arn, SourceProvider)
-	return found(p, ok, unread)
+	switch {
+	case ok:
+		return p, Present
+	case !asked, s.unread(account, SourceListProviders, SourceAssumeRole), s.unread(arn, SourceProvider):
+		return p, Unknown
+	}
+	return p, Absent
 }
 
 func accountOf(arn string) string {

@@ -1,11 +1,14 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/trust"
 )
@@ -86,11 +89,29 @@ type Unused struct {
 	Templates bool               `json:"templates,omitempty"`
 }
 
-func (TrustIs) guard()       {}
-func (TrustAllows) guard()   {}
-func (AnnotationIs) guard()  {}
-func (AssociationIs) guard() {}
-func (Unused) guard()        {}
+// NotWired holds while the subject is not wired to a role by a mechanism: no
+// association or annotation names it.
+type NotWired struct {
+	Subject   identity.Subject   `json:"subject"`
+	Mechanism identity.Mechanism `json:"mechanism"`
+	Role      identity.RoleARN   `json:"role"`
+}
+
+// AudiencesWithin holds while every audience that the subject's annotation or live
+// pods carry for a role is one of these.
+type AudiencesWithin struct {
+	Subject   identity.Subject `json:"subject"`
+	Role      identity.RoleARN `json:"role"`
+	Audiences []string         `json:"audiences"`
+}
+
+func (NotWired) guard()        {}
+func (AudiencesWithin) guard() {}
+func (TrustIs) guard()         {}
+func (TrustAllows) guard()     {}
+func (AnnotationIs) guard()    {}
+func (AssociationIs) guard()   {}
+func (Unused) guard()          {}
 
 // Kind returns "trust-is".
 func (TrustIs) Kind() string { return "trust-is" }
@@ -106,6 +127,53 @@ func (AssociationIs) Kind() string { return "association-is" }
 
 // Kind returns "unused".
 func (Unused) Kind() string { return "unused" }
+
+// Kind returns "not-wired".
+func (NotWired) Kind() string { return "not-wired" }
+
+// Kind returns "audiences-within".
+func (AudiencesWithin) Kind() string { return "audiences-within" }
+
+// Check looks at the association, or the annotation.
+func (g NotWired) Check(s *live.Snapshot) error {
+	if wired, known := wiredTo(s, g.Subject, g.Mechanism, g.Role); !known {
+		return stale("the wiring of %s cannot be read", g.Subject)
+	} else if wired {
+		return stale("%s is wired to %s again", g.Subject, g.Role)
+	}
+	return nil
+}
+
+// wiredTo reports whether a pod of the subject, admitted now, may get the role by the
+// mechanism; known is false where that cannot be told.
+func wiredTo(s *live.Snapshot, subject identity.Subject, m identity.Mechanism, role identity.RoleARN) (wired, known bool) {
+	if m == identity.PodIdentity {
+		a, presence := s.Association(subject)
+		return presence == live.Present && a.Role == role, presence != live.Unknown
+	}
+	a, presence := s.ServiceAccount(subject)
+	return presence == live.Present && a.Annotations[diff.AnnotationRole] == role.String(), presence != live.Unknown
+}
+
+// Check looks at the annotation and at live pods.
+func (g AudiencesWithin) Check(s *live.Snapshot) error {
+	a, presence := s.ServiceAccount(g.Subject)
+	pods, known := s.Pods(g.Subject)
+	if presence == live.Unknown || known != live.Present {
+		return stale("the ServiceAccount or the pods of %s cannot be read", g.Subject)
+	}
+	if today := cmp.Or(a.Annotations[diff.AnnotationAudience], diff.DefaultAudience); a.Annotations[diff.AnnotationRole] == g.Role.String() && !slices.Contains(g.Audiences, today) {
+		return stale("%s asks for audience %s again", g.Subject, today)
+	}
+	for _, p := range pods {
+		for _, c := range p.Containers {
+			if (c.Role == g.Role.String() || hidesRole(c)) && c.Audience != "" && !slices.Contains(g.Audiences, c.Audience) {
+				return stale("pod %s carries audience %s", p.Name, c.Audience)
+			}
+		}
+	}
+	return nil
+}
 
 // Check compares the digest of the policy's meaning.
 func (g TrustIs) Check(s *live.Snapshot) error {

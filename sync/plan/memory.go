@@ -11,7 +11,8 @@ import (
 // into a round and comes out of it; losing it only lengthens waits (design.md, law 9).
 type Memory struct {
 	Seen   map[string]time.Time
-	Writes []Write // oldest first
+	Writes []Write              // oldest first
+	Failed map[string]time.Time // steps that were refused or failed, by ID, within the last hour
 }
 
 // Write is one write that took effect.
@@ -19,6 +20,7 @@ type Write struct {
 	Key     string // what was written: subject, plane and place
 	Value   string // to what
 	At      time.Time
+	Shown   bool // a later round found the world as it was written
 	Removes bool
 }
 
@@ -49,7 +51,7 @@ func (s Step) key() (key, value string) {
 // Record returns the memory with the writes of a round added: the steps that took
 // effect, at the time given.
 func (m Memory) Record(at time.Time, done ...Step) Memory {
-	out := Memory{Seen: maps.Clone(m.Seen), Writes: slices.Clone(m.Writes)}
+	out := Memory{Seen: maps.Clone(m.Seen), Writes: slices.Clone(m.Writes), Failed: m.Failed}
 	for _, s := range done {
 		key, value := s.key()
 		out.Writes = append(out.Writes, Write{Key: key, Value: value, At: at, Removes: s.Removes()})
@@ -57,9 +59,46 @@ func (m Memory) Record(at time.Time, done ...Step) Memory {
 	return out
 }
 
+// RecordFailed returns the memory with steps added that came to nothing.
+func (m Memory) RecordFailed(at time.Time, failed ...Step) Memory {
+	out := Memory{Seen: m.Seen, Writes: m.Writes, Failed: maps.Clone(m.Failed)}
+	if out.Failed == nil {
+		out.Failed = map[string]time.Time{}
+	}
+	for _, s := range failed {
+		out.Failed[s.ID()] = at
+	}
+	return out
+}
+
+// show notes which writes the world shows: those that no step asks for again. Of
+// several writes that it took to get there the last one counts.
+func (m *Memory) show(wanted map[string]bool) {
+	last := map[string]int{}
+	for i, w := range m.Writes {
+		last[w.Key+"="+w.Value] = i
+	}
+	var out []Write
+	for i, w := range m.Writes {
+		if !wanted[w.Key] && !w.Shown {
+			if last[w.Key+"="+w.Value] != i {
+				continue
+			}
+			w.Shown = true
+		}
+		out = append(out, w)
+	}
+	m.Writes = out
+}
+
 // forget drops the writes that no longer count.
 func (m Memory) forget(now time.Time) Memory {
-	out := Memory{Seen: map[string]time.Time{}}
+	out := Memory{Seen: map[string]time.Time{}, Failed: map[string]time.Time{}}
+	for id, at := range m.Failed {
+		if now.Sub(at) < remembered {
+			out.Failed[id] = at
+		}
+	}
 	for _, w := range m.Writes {
 		if now.Sub(w.At) < remembered {
 			out.Writes = append(out.Writes, w)
@@ -68,12 +107,20 @@ func (m Memory) forget(now time.Time) Memory {
 	return out
 }
 
-// times counts how often the same was written to the same place, and tells when last.
-func (m Memory) times(s Step) (n int, last time.Time) {
+// times counts how often another writer took back what the step writes, and tells
+// when it was last written. A write counts once the world has shown it, or has had
+// the time in which a late read must show it (design.md, law 1): IAM and EKS are
+// eventually consistent, and what is not seen yet was not taken back.
+func (m Memory) times(s Step, now time.Time, late time.Duration) (n int, last time.Time) {
 	key, value := s.key()
+	var counted time.Time
 	for _, w := range m.Writes {
-		if w.Key == key && w.Value == value {
-			n, last = n+1, w.At
+		if w.Key != key || w.Value != value {
+			continue
+		}
+		last = w.At
+		if w.Shown || now.Sub(w.At) >= late && (counted.IsZero() || w.At.Sub(counted) >= late) {
+			n, counted = n+1, w.At
 		}
 	}
 	return n, last

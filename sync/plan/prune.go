@@ -58,7 +58,7 @@ func (b *builder) judged(s identity.Subject) *diff.Judged {
 func (b *builder) widths() {
 	for _, o := range b.in.Result.Orphans {
 		j := b.judged(o.Subject)
-		if o.Gone || j == nil || o.Role != j.Mapping.Role || !b.mends(j) || b.busy(o.Subject) || b.paused(j) != "" || b.enough(j, o) {
+		if o.Gone || j == nil || o.Role != j.Mapping.Role || !b.mends(j) || b.busy(o.Subject) || b.enough(j, o) {
 			continue
 		}
 		grant, doc := j.Grant(b.cluster, j.Wanted), b.document(o.Role)
@@ -77,7 +77,7 @@ func (b *builder) widths() {
 			b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: OwnerMustAct,
 				Message: "the statement of width " + grant.Width.String() + " stands beside the old one, but alone it does not allow: " + o.Finding.Message})
 		default:
-			b.edit(j, beside, Step{Subject: o.Subject, Plane: diff.PlaneTrust, Effect: Widen,
+			b.edit(beside, Step{Subject: o.Subject, Plane: diff.PlaneTrust, Effect: Widen,
 				Action:  PutTrustStatement{Role: o.Role, Grant: grant, Quota: quota},
 				Guards:  []Guard{TrustIs{Role: o.Role, Digest: doc.Digest()}},
 				Because: "Git asks for trust of width " + grant.Width.String() + "; the old statement goes once this one has been seen to allow"})
@@ -95,7 +95,10 @@ func (b *builder) enough(j *diff.Judged, o diff.Orphan) bool {
 // dropWidth drops our statement of another width, once the policy has been seen to
 // allow without it for settle.
 func (b *builder) dropWidth(j *diff.Judged, o diff.Orphan) {
-	if b.mends(j) && b.enough(j, o) {
+	switch {
+	case !b.mends(j):
+		b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: Settling, Message: "something else comes first for this ServiceAccount; after that: " + o.Finding.Message})
+	case b.enough(j, o):
 		b.narrow(j, o, "trust allows without "+o.Sid+" "+trustCondition(j), b.in.Policy.Settle, Unused{Subject: o.Subject})
 	}
 }
@@ -104,6 +107,7 @@ func (b *builder) dropWidth(j *diff.Judged, o diff.Orphan) {
 // ask for it.
 func (b *builder) dropOldRole(j *diff.Judged, o diff.Orphan) {
 	if j.RoleInUse() == o.Role.String() || j.Class == diff.Transition {
+		b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: InUse, Message: fmt.Sprintf("statement %s of role %s stays while pods get that role", o.Sid, o.Role.Name)})
 		return
 	}
 	wait, condition := b.in.Policy.Settle, "old role unused: "+o.Subject.String()+" "+o.Role.String()
@@ -151,9 +155,13 @@ func (b *builder) narrow(j *diff.Judged, o diff.Orphan, condition string, wait t
 		b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: InUse, Message: fmt.Sprintf("statement %s of role %s stays: %s lives on it", o.Sid, o.Role.Name, user)})
 		return
 	}
-	b.edit(j, edit, Step{Subject: o.Subject, Plane: diff.PlaneTrust, Effect: Narrow,
+	guards := []Guard{TrustIs{Role: o.Role, Digest: doc.Digest()}, unused}
+	if j == nil || o.Role != j.Mapping.Role {
+		guards = append(guards, NotWired{Subject: o.Subject, Mechanism: o.Mechanism, Role: o.Role})
+	}
+	b.edit(edit, Step{Subject: o.Subject, Plane: diff.PlaneTrust, Effect: Narrow,
 		Action:  DropTrustStatement{Role: o.Role, Sid: o.Sid},
-		Guards:  []Guard{TrustIs{Role: o.Role, Digest: doc.Digest()}, unused},
+		Guards:  guards,
 		Because: o.Finding.Message})
 }
 
@@ -177,7 +185,10 @@ func (b *builder) prune() {
 		return
 	}
 	stop := Hold{Plane: diff.PlaneGit}
+	unread := b.anyUnread(live.SourceListAssociations, live.SourceDescribeAssociation, live.SourceServiceAccounts, live.SourceRole, live.SourceRoles, live.SourceAuthorizationDetails)
 	switch {
+	case unread != "":
+		stop.Reason, stop.Message = Blind, "it has left Git, but how much else of ours has cannot be told while this is unread: "+unread
 	case b.in.Policy.Prune != desired.PruneOwned:
 		stop.Reason, stop.Message = PruneOff, "it has left Git and bears lanyard's mark; it stays unless the configuration says prune: owned"
 	case len(gone)*massRemoval > b.in.Result.Marks && !b.accepted():
@@ -193,6 +204,16 @@ func (b *builder) prune() {
 		}
 		b.pruneOne(o, gone)
 	}
+}
+
+// anyUnread names a source of which something could not be read.
+func (b *builder) anyUnread(sources ...live.Source) string {
+	for _, source := range sources {
+		if b.in.Snapshot.Unread(source) {
+			return string(source)
+		}
+	}
+	return ""
 }
 
 // accepted reports whether the operator has looked at this commit's removals.
@@ -222,20 +243,18 @@ func (b *builder) pruneOne(o diff.Orphan, gone []diff.Orphan) {
 		s.Plane, s.Action = diff.PlaneServiceAccount, DropAnnotation{UID: a.UID, Key: diff.AnnotationRole, Old: o.Annotation}
 		s.Guards = append(s.Guards, AnnotationIs{Subject: o.Subject, UID: a.UID, Key: diff.AnnotationRole, Value: o.Annotation})
 	}
-	b.step(s)
+	b.try(s)
 }
 
 // pruneStatement waits until nothing of the subject is wired, and for as long as
 // credentials may live after that.
 func (b *builder) pruneStatement(o diff.Orphan, gone []diff.Orphan) {
-	a, _ := b.in.Snapshot.ServiceAccount(o.Subject)
-	_, presence := b.in.Snapshot.Association(o.Subject)
-	wired := presence != live.Absent
-	if o.Mechanism == identity.IRSA {
-		wired = strings.TrimSpace(a.Annotations[diff.AnnotationRole]) == o.Role.String()
+	wired, known := wiredTo(b.in.Snapshot, o.Subject, o.Mechanism, o.Role)
+	if _, presence := b.in.Snapshot.Association(o.Subject); o.Mechanism == identity.PodIdentity && presence != live.Absent {
+		wired = true // whatever its role: credentials of this one may have been given out before
 	}
-	if wired {
-		b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: InUse, Message: fmt.Sprintf("statement %s of role %s stays while the ServiceAccount is wired to it", o.Sid, o.Role.Name)})
+	if wired || !known {
+		b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: InUse, Message: fmt.Sprintf("statement %s of role %s stays while the ServiceAccount is, or may be, wired", o.Sid, o.Role.Name)})
 		return
 	}
 	wait := sessionLife
@@ -243,51 +262,4 @@ func (b *builder) pruneStatement(o diff.Orphan, gone []diff.Orphan) {
 		wait = b.in.Policy.Settle
 	}
 	b.narrow(nil, o, "nothing wired: "+o.Subject.String()+" "+o.Mechanism.String()+" "+o.Role.String(), wait, Unused{Subject: o.Subject, Mechanism: o.Mechanism, Role: o.Role})
-}
-
-// limit keeps the plan within the budgets of a round and of an hour. What must wait
-// is held in the same order in every round, so that nothing starves.
-func (b *builder) limit() {
-	removals := b.memory.removals()
-	var keep []Step
-	held := map[identity.RoleARN]time.Time{} // roles of which an edit is held, and until when: later edits build on it
-	for _, s := range b.plan.Steps {
-		role, edits := editedRole(s.Action)
-		until, blocked := held[role]
-		switch {
-		case edits && blocked:
-			b.hold(Hold{Subject: s.Subject, Plane: s.Plane, Reason: ChangeBudget, NotBefore: until,
-				Message: fmt.Sprintf("an earlier edit of role %s waits; after it: %s", role.Name, s.Action)})
-			continue
-		case len(keep) >= b.in.Policy.ChangesPerRound:
-			b.hold(Hold{Subject: s.Subject, Plane: s.Plane, Reason: ChangeBudget, NotBefore: b.now,
-				Message: fmt.Sprintf("%d changes are planned for this round already (budgets.changesPerRound); next round: %s", len(keep), s.Action)})
-		case s.Removes() && removals >= b.in.Policy.RemovalsPerHour:
-			b.hold(Hold{Subject: s.Subject, Plane: s.Plane, Reason: RemovalBudget, NotBefore: b.nextRemoval(), // zero with a budget of none
-				Message: fmt.Sprintf("%d removals within an hour are as many as budgets.removalsPerHour allows; then: %s", removals, s.Action)})
-		default:
-			if s.Removes() {
-				removals++
-			}
-			keep = append(keep, s)
-			continue
-		}
-		if edits {
-			held[role] = b.plan.Holds[len(b.plan.Holds)-1].NotBefore
-		}
-	}
-	b.plan.Steps = append([]Step{}, keep...)
-}
-
-// nextRemoval returns when the oldest removal leaves the sliding hour.
-func (b *builder) nextRemoval() time.Time {
-	for _, w := range b.memory.Writes {
-		if w.Removes {
-			return w.At.Add(remembered)
-		}
-	}
-	if b.in.Policy.RemovalsPerHour > 0 {
-		return b.now.Add(remembered)
-	}
-	return time.Time{}
 }

@@ -44,6 +44,7 @@ func Repair(in Input) (Plan, Memory) {
 	b := &builder{
 		in:      in,
 		docs:    map[identity.RoleARN]*trust.Document{},
+		wanted:  map[string]bool{},
 		now:     in.Snapshot.Facts().TakenAt,
 		cluster: in.Snapshot.Cluster(),
 		memory:  in.Memory.forget(in.Snapshot.Facts().TakenAt),
@@ -60,13 +61,14 @@ func Repair(in Input) (Plan, Memory) {
 	// Narrowing comes last, so that an edit of a shared role that waits for the budget
 	// of removals never holds up one that lets somebody in.
 	for i := range in.Result.Judged {
-		if j := &in.Result.Judged[i]; b.mends(j) && b.paused(j) == "" {
+		if j := &in.Result.Judged[i]; b.mends(j) {
 			b.tooWide(j)
 		}
 	}
 	b.leftovers()
 	b.prune()
 	b.limit()
+	b.memory.show(b.wanted) // after the steps of this round are known, before they are taken
 	slices.SortStableFunc(b.plan.Holds, func(x, y Hold) int {
 		return cmp.Or(x.Subject.Compare(y.Subject), strings.Compare(string(x.Reason), string(y.Reason)), strings.Compare(x.Message, y.Message))
 	})
@@ -76,6 +78,7 @@ func Repair(in Input) (Plan, Memory) {
 type builder struct {
 	in      Input
 	docs    map[identity.RoleARN]*trust.Document // trust policies as this plan leaves them
+	wanted  map[string]bool                      // keys of the steps that this round asks for, taken or not
 	now     time.Time
 	cluster identity.Cluster
 	memory  Memory
@@ -91,7 +94,11 @@ func (b *builder) busy(s identity.Subject) bool {
 // since notes that a condition holds now, and returns since when it has been seen to.
 func (b *builder) since(condition string) time.Time {
 	if b.memory.Seen[condition].IsZero() {
+		// First sight is dated by the end of the look, so that a long one shortens no wait.
 		b.memory.Seen[condition] = b.now
+		if read := b.in.Snapshot.Facts().ReadAt; read.After(b.now) {
+			b.memory.Seen[condition] = read
+		}
 		if at, seen := b.in.Memory.Seen[condition]; seen {
 			b.memory.Seen[condition] = at
 		}
@@ -179,6 +186,7 @@ func trustCondition(j *diff.Judged) string {
 // allow for settle, the annotation or the association.
 func (b *builder) repairDrift(j *diff.Judged) {
 	ready := b.repairTrust(j, j.Wanted)
+	b.restoreOld(j)
 	if why := b.paused(j); why != "" {
 		b.hold(Hold{Subject: j.Mapping.Subject, Reason: Paused, Message: "paused: " + why})
 		return
@@ -219,7 +227,7 @@ func restartCommand(s identity.Subject, f diff.Finding) string {
 		f.Kind == diff.PodsUnservable || f.Kind == diff.PodsStaticKeys || f.Kind == diff.PodsAgentMissing {
 		return ""
 	}
-	return fmt.Sprintf("kubectl -n %s rollout restart %s/%s", s.Namespace, strings.ToLower(kind), name)
+	return shell("kubectl", "-n", s.Namespace, "rollout", "restart", strings.ToLower(kind)+"/"+name)
 }
 
 // annotations plans the ServiceAccount's annotations. While no role is wired the
@@ -260,7 +268,7 @@ func (b *builder) annotation(j *diff.Judged, ready bool, key, value string) {
 	if !b.mayCross(j, ready, diff.PlaneServiceAccount, fmt.Sprintf("annotation %s is set", key)) {
 		return
 	}
-	b.try(j, Step{Subject: m.Subject, Plane: diff.PlaneServiceAccount, Effect: Cross,
+	b.try(Step{Subject: m.Subject, Plane: diff.PlaneServiceAccount, Effect: Cross,
 		Action: SetAnnotation{UID: a.UID, Key: key, Value: value, Old: old, Force: old != "" && m.Adopt.Annotation},
 		Guards: []Guard{
 			AnnotationIs{Subject: m.Subject, UID: a.UID, Key: key, Value: old},
@@ -298,7 +306,7 @@ func (b *builder) association(j *diff.Judged, ready bool) {
 		if b.target(j) || !b.mayCross(j, ready, diff.PlaneAssociation, "the association is created") {
 			return
 		}
-		b.try(j, Step{Subject: m.Subject, Plane: diff.PlaneAssociation, Effect: Cross,
+		b.try(Step{Subject: m.Subject, Plane: diff.PlaneAssociation, Effect: Cross,
 			Action: CreateAssociation{Role: m.Role, TargetRole: m.PodIdentity.TargetRole, SessionTagsOff: !m.PodIdentity.SessionTags,
 				SessionPolicy: m.PodIdentity.SessionPolicy, Tags: map[string]string{diff.TagCluster: b.cluster.ARN(), diff.TagMapping: m.Key()}},
 			Guards:  append(guards, AssociationIs{Subject: m.Subject}, Unused{Subject: m.Subject, Mechanism: identity.IRSA}),
@@ -334,7 +342,7 @@ func (b *builder) updateAssociation(j *diff.Judged, ready bool, guards []Guard) 
 	if b.target(j) || !b.mayCross(j, ready, diff.PlaneAssociation, "the association is updated") {
 		return
 	}
-	b.try(j, Step{Subject: m.Subject, Plane: diff.PlaneAssociation, Effect: Cross, Action: u,
+	b.try(Step{Subject: m.Subject, Plane: diff.PlaneAssociation, Effect: Cross, Action: u,
 		Guards:  append(guards, AssociationIs{Subject: m.Subject, ID: a.ID, Role: a.Role}),
 		Because: "Git asks for other settings of the association at " + m.At.String()})
 }
@@ -359,12 +367,12 @@ func (b *builder) foreignAssociation(j *diff.Judged) {
 	a, m := j.Association, j.Mapping
 	owner := diff.OwnerOfAssociation(a, b.cluster)
 	h := &Handoff{Owner: owner, What: "change the association where it is made, or let the mapping adopt: [association]",
-		Command: fmt.Sprintf("aws eks update-pod-identity-association --cluster-name %s --association-id %s --role-arn %s", b.cluster.Name, a.ID, m.Role)}
+		Command: shell("aws", "eks", "update-pod-identity-association", "--cluster-name", b.cluster.Name, "--association-id", a.ID, "--role-arn", m.Role.String())}
 	if a.OwnerARN != "" {
 		h.What = "change the association through the add-on that owns it"
 		if addon, ok := b.in.Snapshot.Addon(a); ok {
-			h.Command = fmt.Sprintf("aws eks update-addon --cluster-name %s --addon-name %s --pod-identity-associations serviceAccount=%s,roleArn=%s",
-				b.cluster.Name, addon.Name, m.Subject.ServiceAccount, m.Role)
+			h.Command = shell("aws", "eks", "update-addon", "--cluster-name", b.cluster.Name, "--addon-name", addon.Name,
+				"--pod-identity-associations", "serviceAccount="+m.Subject.ServiceAccount+",roleArn="+m.Role.String())
 		}
 	}
 	b.hold(Hold{Subject: m.Subject, Plane: diff.PlaneAssociation, Reason: OwnerMustAct,

@@ -121,7 +121,7 @@ func TestStories(t *testing.T) {
 			s.mapping().Adopt.Annotation = false
 			s.facts.Pods = nil
 			return s
-		}, nil, []string{"hold owner-must-act"}},
+		}, nil, []string{"hold in-use", "hold owner-must-act"}},
 		{"the role changes on IRSA: widen, settle, cross, and narrow once the pods have moved", func(t *testing.T) *sim {
 			s := one(t, identity.IRSA)
 			s.mapping().Role = roleARN("two")
@@ -134,7 +134,7 @@ func TestStories(t *testing.T) {
 				}
 			}
 		}, []string{"widen put-trust-statement", "hold restart-needed", "hold settling",
-			"hold restart-needed", "hold settling", "cross set-annotation", "hold restart-needed", "hold settling", "narrow drop-trust-statement"}},
+			"hold in-use", "hold restart-needed", "hold settling", "cross set-annotation", "hold restart-needed", "hold settling", "narrow drop-trust-statement"}},
 		{"an association under live pods is made again", func(t *testing.T) *sim {
 			s := one(t, identity.PodIdentity)
 			s.facts.Associations = nil

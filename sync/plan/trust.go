@@ -2,8 +2,10 @@ package plan
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,20 +53,95 @@ func (b *builder) repairTrust(j *diff.Judged, mechanism identity.Mechanism) (rea
 		return false
 	}
 	quota, _ := b.in.Snapshot.TrustQuota(m.Role.Account)
+	grant.Audiences = union(grant.Audiences, ownAudiences(doc, grant))
 	edit, err := doc.Add(grant, quota)
 	if err != nil {
 		b.trustRefused(j, err)
+		return false
+	}
+	if user := b.loses(m.Role, doc, edit.Document); user != "" {
+		b.hold(Hold{Subject: m.Subject, Plane: diff.PlaneTrust, Reason: InUse,
+			Message: fmt.Sprintf("lanyard's own statement in role %s must change (%s), but %s lives on what it would lose", m.Role.Name, verdict.Reason, user)})
 		return false
 	}
 	if !edit.Changed || evaluate(edit.Document, requests).Decision != trust.Allow {
 		say(OwnerMustAct, "lanyard's own statement stands in role %s, but the policy still does not allow: %s", m.Role.Name, verdict.Reason)
 		return false
 	}
-	b.edit(j, edit, Step{Subject: m.Subject, Plane: diff.PlaneTrust, Effect: Widen,
+	b.edit(edit, Step{Subject: m.Subject, Plane: diff.PlaneTrust, Effect: Widen,
 		Action:  PutTrustStatement{Role: m.Role, Grant: grant, Quota: quota},
 		Guards:  []Guard{TrustIs{Role: m.Role, Digest: doc.Digest()}},
 		Because: fmt.Sprintf("%s (the policy grows from %d to %d of %s characters)", verdict.Reason, edit.Before, edit.After, limit(quota))})
 	return false
+}
+
+// restoreOld keeps the role that pods are still on alive while Git already names
+// another: until the annotation has crossed, and while live pods carry the old role,
+// its trust is what they depend on.
+func (b *builder) restoreOld(j *diff.Judged) {
+	m := j.Mapping
+	old, err := identity.ParseRoleARN(j.ServiceAccount.Annotations[diff.AnnotationRole])
+	doc := b.document(old)
+	if err != nil || old == m.Role || doc == nil || !m.Adopt.Trust || j.Wanted != identity.IRSA || !b.needed(m.Subject, identity.IRSA) {
+		return
+	}
+	audience := cmp.Or(j.ServiceAccount.Annotations[diff.AnnotationAudience], diff.DefaultAudience)
+	provider := b.cluster.Issuer.ProviderARN(old.Partition, old.Account)
+	request := trust.Request{Mechanism: identity.IRSA, Subject: m.Subject, Cluster: b.cluster, Provider: provider, Audience: audience, OrgID: b.in.Policy.Diff.OrganizationID}
+	verdict := doc.Evaluate(request)
+	if verdict.Decision != trust.Deny || verdict.Cause == trust.ExplicitDeny {
+		return
+	}
+	quota, _ := b.in.Snapshot.TrustQuota(old.Account)
+	grant := trust.Grant{Mechanism: identity.IRSA, Subject: m.Subject, Cluster: b.cluster, Provider: provider, Audiences: []string{audience}}
+	grant.Audiences = union(grant.Audiences, ownAudiences(doc, grant))
+	edit, err := doc.Add(grant, quota)
+	if err != nil {
+		b.trustRefused(j, err)
+		return
+	}
+	if edit.Changed && evaluate(edit.Document, []trust.Request{request}).Decision == trust.Allow {
+		b.edit(edit, Step{Subject: m.Subject, Plane: diff.PlaneTrust, Effect: Widen,
+			Action:  PutTrustStatement{Role: old, Grant: grant, Quota: quota},
+			Guards:  []Guard{TrustIs{Role: old, Digest: doc.Digest()}},
+			Because: "pods still have role " + old.Name + " until the change to " + m.Role.Name + " has crossed: " + verdict.Reason})
+	}
+}
+
+// ownAudiences returns the audiences that lanyard's own statement for a grant allows
+// now: a widening keeps them, narrowing drops them later.
+func ownAudiences(doc *trust.Document, g trust.Grant) []string {
+	for _, s := range doc.Statements() {
+		if s.Sid != g.Sid() || g.Mechanism != identity.IRSA {
+			continue
+		}
+		var st struct {
+			Condition map[string]map[string]json.RawMessage
+		}
+		if json.Unmarshal(s.Raw, &st) != nil {
+			return nil
+		}
+		raw := st.Condition["StringEquals"][g.Cluster.Issuer.HostPath()+":aud"]
+		var one string
+		var many []string
+		if json.Unmarshal(raw, &one) == nil {
+			return []string{one}
+		}
+		if json.Unmarshal(raw, &many) == nil {
+			return many
+		}
+	}
+	return nil
+}
+
+func union(a, b []string) []string {
+	out := slices.Clone(a)
+	for _, s := range b {
+		if !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 func limit(quota int) string {
@@ -171,10 +248,18 @@ func (b *builder) narrowOwn(j *diff.Judged, grant trust.Grant) {
 		hold(Settling, until, "it is narrowed once nothing has needed more for %s", b.in.Policy.Settle)
 		return
 	}
-	b.edit(j, edit, Step{Subject: m.Subject, Plane: diff.PlaneTrust, Effect: Narrow,
+	b.edit(edit, Step{Subject: m.Subject, Plane: diff.PlaneTrust, Effect: Narrow,
 		Action:  PutTrustStatement{Role: m.Role, Grant: grant, Quota: quota},
-		Guards:  []Guard{TrustIs{Role: m.Role, Digest: doc.Digest()}},
+		Guards:  append([]Guard{TrustIs{Role: m.Role, Digest: doc.Digest()}}, within(m.Subject, m.Role, grant)...),
 		Because: "lanyard's own statement allows more than Git asks for and live pods need"})
+}
+
+// within guards the narrowing of an IRSA statement by the audiences that it keeps.
+func within(s identity.Subject, role identity.RoleARN, g trust.Grant) []Guard {
+	if g.Mechanism != identity.IRSA {
+		return nil
+	}
+	return []Guard{AudiencesWithin{Subject: s, Role: role, Audiences: g.Audiences}}
 }
 
 // document returns a role's trust policy as this plan leaves it: a role that many
@@ -192,8 +277,8 @@ func (b *builder) document(role identity.RoleARN) *trust.Document {
 }
 
 // edit plans a step that edits a trust policy.
-func (b *builder) edit(j *diff.Judged, e trust.Edit, s Step) {
-	if role, is := editedRole(s.Action); is && b.try(j, s) {
+func (b *builder) edit(e trust.Edit, s Step) {
+	if role, is := editedRole(s.Action); is && b.try(s) {
 		b.docs[role] = e.Document
 	}
 }
@@ -211,10 +296,20 @@ func editedRole(a Action) (identity.RoleARN, bool) {
 
 // loses names a ServiceAccount of this cluster, whether Git names it or not, that a
 // role's policy lets in before an edit and not after it (design.md, law 1). A wide
-// statement of ours may be all that another subject's pods have.
+// statement of ours may be all that another subject's pods have. What cannot be read
+// may be such a one.
 func (b *builder) loses(role identity.RoleARN, before, after *trust.Document) string {
+	for _, source := range []live.Source{live.SourceListAssociations, live.SourceServiceAccounts, live.SourcePods} {
+		if b.in.Snapshot.Unread(source) {
+			return "somebody whose wiring cannot be read now may be one who"
+		}
+	}
 	for _, s := range b.in.Snapshot.Subjects() {
-		for _, r := range b.wired(s, role) {
+		requests, known := b.wired(s, role)
+		if !known {
+			return s.String() + ", whose association cannot be read now, may be one who"
+		}
+		for _, r := range requests {
 			if before.Evaluate(r).Decision != trust.Deny && after.Evaluate(r).Decision != trust.Allow {
 				return s.String()
 			}
@@ -224,11 +319,14 @@ func (b *builder) loses(role identity.RoleARN, before, after *trust.Document) st
 }
 
 // wired returns the requests that pods of a subject make, or would make if they were
-// started now, of a role.
-func (b *builder) wired(s identity.Subject, role identity.RoleARN) []trust.Request {
+// started now, of a role; known is false where an association's role was not read.
+func (b *builder) wired(s identity.Subject, role identity.RoleARN) (out []trust.Request, known bool) {
 	base := trust.Request{Subject: s, Cluster: b.cluster, OrgID: b.in.Policy.Diff.OrganizationID}
-	var out []trust.Request
-	if a, _ := b.in.Snapshot.Association(s); a.Role == role {
+	a, presence := b.in.Snapshot.Association(s)
+	if presence == live.Unknown {
+		return nil, false
+	}
+	if a.Role == role {
 		r := base
 		r.Mechanism, r.SessionTags = identity.PodIdentity, !a.SessionTagsOff
 		out = append(out, r)
@@ -249,7 +347,7 @@ func (b *builder) wired(s identity.Subject, role identity.RoleARN) []trust.Reque
 			}
 		}
 	}
-	return out
+	return out, true
 }
 
 // provider holds what is missing at the IAM OIDC provider: it is never written.
@@ -262,13 +360,13 @@ func (b *builder) provider(j *diff.Judged) (ready bool) {
 		b.hold(Hold{Subject: m.Subject, Plane: diff.PlaneTrust, Reason: OwnerMustAct,
 			Message: "account " + m.Role.Account + " needs an OIDC provider for this cluster",
 			Handoff: &Handoff{What: "create the OIDC provider in account " + m.Role.Account,
-				Command: fmt.Sprintf("aws iam create-open-id-connect-provider --url %s --client-id-list %s", b.cluster.Issuer, strings.Join(j.Audiences(), " "))}})
+				Command: shell(append([]string{"aws", "iam", "create-open-id-connect-provider", "--url", string(b.cluster.Issuer), "--client-id-list"}, j.Audiences()...)...)}})
 	case j.Lacks(diff.OIDCAudienceMissing):
 		for _, f := range j.Findings {
 			if f.Kind == diff.OIDCAudienceMissing {
 				b.hold(Hold{Subject: m.Subject, Plane: diff.PlaneTrust, Reason: OwnerMustAct, Message: f.Message,
 					Handoff: &Handoff{What: "add the client ID to the OIDC provider",
-						Command: fmt.Sprintf("aws iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn %s --client-id %s", arn, f.Expected)}})
+						Command: shell("aws", "iam", "add-client-id-to-open-id-connect-provider", "--open-id-connect-provider-arn", arn, "--client-id", f.Expected)}})
 			}
 		}
 	default:
@@ -284,15 +382,17 @@ const slowdown = 5 * time.Minute
 // try plans a step, unless another writer has undone the same one twice within the
 // last hour (design.md section 5). A statement that live pods depend on is restored
 // all the same, more slowly.
-func (b *builder) try(j *diff.Judged, s Step) (planned bool) {
-	n, last := b.memory.times(s)
+func (b *builder) try(s Step) (planned bool) {
+	key, _ := s.key()
+	b.wanted[key] = true
+	n, last := b.memory.times(s, b.now, b.in.Policy.Settle/3)
 	if n < 2 {
 		b.step(s)
 		return true
 	}
 	h := Hold{Subject: s.Subject, Plane: s.Plane, Reason: WriteConflict,
-		Message: fmt.Sprintf("another writer (%s) undid this %d times within an hour, so lanyard stops: %s", b.opponent(j, s), n, s.Action)}
-	if p, restores := s.Action.(PutTrustStatement); restores && s.Effect == Widen && needed(j, p.Grant.Mechanism) {
+		Message: fmt.Sprintf("another writer (%s) undid this %d times within an hour, so lanyard stops: %s", b.opponent(s), n, s.Action)}
+	if p, restores := s.Action.(PutTrustStatement); restores && s.Effect == Widen && b.needed(s.Subject, p.Grant.Mechanism) {
 		if !b.now.Before(last.Add(slowdown)) {
 			b.step(s)
 			return true
@@ -304,25 +404,24 @@ func (b *builder) try(j *diff.Judged, s Step) (planned bool) {
 	return false
 }
 
-func needed(j *diff.Judged, m identity.Mechanism) bool {
-	for _, p := range j.Pods {
-		if p.Uses(m) {
-			return true
-		}
-	}
-	return false
+// needed reports whether live pods of a subject use a mechanism.
+func (b *builder) needed(s identity.Subject, m identity.Mechanism) bool {
+	pods, _ := b.in.Snapshot.Pods(s)
+	return slices.ContainsFunc(pods, func(p live.Pod) bool { return p.Uses(m) })
 }
 
 // opponent names the other writer, as far as the live world shows it.
-func (b *builder) opponent(j *diff.Judged, s Step) string {
+func (b *builder) opponent(s Step) string {
+	account, _ := b.in.Snapshot.ServiceAccount(s.Subject)
+	association, _ := b.in.Snapshot.Association(s.Subject)
 	name := ""
 	switch a := s.Action.(type) {
 	case SetAnnotation:
-		name = diff.OwnerOfAnnotation(j.ServiceAccount, a.Key)
+		name = diff.OwnerOfAnnotation(account, a.Key)
 	case DropAnnotation:
-		name = diff.OwnerOfAnnotation(j.ServiceAccount, a.Key)
+		name = diff.OwnerOfAnnotation(account, a.Key)
 	case CreateAssociation, UpdateAssociation, DeleteAssociation:
-		name = diff.OwnerOfAssociation(j.Association, b.cluster)
+		name = diff.OwnerOfAssociation(association, b.cluster)
 	case PutTrustStatement:
 		name = b.ownerOfRole(a.Role)
 	case DropTrustStatement:
