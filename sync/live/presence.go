@@ -1,6 +1,10 @@
 package live
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Presence is the answer to "is it there?". Its zero value is Unknown, so that what
 // nobody looked at is never taken for absent.
@@ -62,6 +66,17 @@ const (
 	SourceCallerIdentity       Source = "sts:GetCallerIdentity"
 )
 
+var sources = []Source{
+	SourceServiceAccounts, SourceNamespaces, SourcePods, SourceWorkloads, SourceNodes, SourceWebhook, SourceIssuer,
+	SourceCluster, SourceListAssociations, SourceDescribeAssociation, SourceListAddons, SourceDescribeAddon,
+	SourceListFargateProfiles, SourceDescribeFargate, SourceRole, SourceRoles, SourceAuthorizationDetails,
+	SourceListProviders, SourceProvider, SourceAccountSummary, SourceAssumeRole, SourceCallerIdentity,
+}
+
+// UnmarshalText reads a read's name. An unknown one is refused: a gap that no lookup
+// asks for would make what was not read look absent.
+func (s *Source) UnmarshalText(b []byte) error { return word(s, b, "source", sources) }
+
 // GapReason says why a read has no answer.
 type GapReason string
 
@@ -73,6 +88,20 @@ const (
 	GapFailed       GapReason = "failed"       // a server or network error
 	GapUnconfigured GapReason = "unconfigured" // lanyard has no way in: an account without a role to assume
 )
+
+var gapReasons = []GapReason{GapRefused, GapThrottled, GapTruncated, GapFailed, GapUnconfigured}
+
+// UnmarshalText reads the word, which must be one of the list.
+func (r *GapReason) UnmarshalText(b []byte) error { return word(r, b, "reason", gapReasons) }
+
+// word reads a word of a closed list.
+func word[T ~string](to *T, b []byte, what string, list []T) error {
+	if !slices.Contains(list, T(b)) {
+		return fmt.Errorf("%s %q is none of %s", what, b, strings.Trim(fmt.Sprint(list), "[]"))
+	}
+	*to = T(b)
+	return nil
+}
 
 // Gap is a read without an answer. Scope is what was asked for: an ARN, an
 // association's ID, "namespace/name", or an account's ID; empty means all that the
