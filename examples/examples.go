@@ -1,5 +1,6 @@
-// Package examples embeds lanyard's example fleet and its live world, so that the
-// sandbox runs from the binary alone. Only the command line and tests import it.
+// Package examples embeds lanyard's example fleet, its live world and an operator's
+// configuration for it, so that the sandbox runs from the binary alone. It reads
+// nothing and decides nothing. Only the command line and tests import it.
 package examples
 
 import (

@@ -8,6 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/sync/observe"
 )
 
 // clients are the SDK's clients: one of each service and account, so that retry
@@ -69,6 +71,12 @@ func newClients(ctx context.Context, o Options) (*clients, error) {
 	return c, nil
 }
 
+// StaticAWS returns the configuration of an AWS at a fixed address with a fixed key:
+// the sandbox's.
+func StaticAWS(region, endpoint, id, secret string) *aws.Config {
+	return &aws.Config{Region: region, BaseEndpoint: aws.String(endpoint), Credentials: credentials.NewStaticCredentialsProvider(id, secret, "")}
+}
+
 // kubeClient connects as kubectl would; without a kubeconfig, as a pod does.
 func kubeClient(o Options) (kubernetes.Interface, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
@@ -106,7 +114,7 @@ func (c *clients) iamOf(account string) (*iam.Client, error) {
 	if account != home {
 		a, configured := c.accounts[account]
 		if !configured {
-			return nil, fmt.Errorf("account %s is not the caller's (%s), and the configuration's accounts have no role for it", account, home)
+			return nil, fmt.Errorf("account %s is not the caller's, which is %s: %w", account, home, observe.ErrUnconfigured)
 		}
 		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(c.sts, a.Role.String(), func(o *stscreds.AssumeRoleOptions) {
 			o.RoleSessionName = "lanyard"

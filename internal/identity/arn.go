@@ -43,7 +43,7 @@ func ParseRoleARN(s string) (RoleARN, error) {
 	}
 	switch {
 	case !partitionRE.MatchString(r.Partition):
-		return RoleARN{}, fmt.Errorf("%q: partition %q is none of aws, aws-cn, aws-us-gov, aws-...", s, r.Partition)
+		return RoleARN{}, fmt.Errorf("%q: partition %q is not aws, aws-cn, aws-us-gov or another that begins with aws-", s, r.Partition)
 	case !accountRE.MatchString(r.Account):
 		return RoleARN{}, fmt.Errorf("%q: account %q is not 12 digits", s, r.Account)
 	case len(r.Path) > 512 || !pathRE.MatchString(r.Path):

@@ -36,8 +36,8 @@ func TestExampleWorld(t *testing.T) {
 	}
 	const role = "arn:aws:iam::123456789012:role/"
 	for subject, want := range map[string]struct{ mechanism, role string }{
-		"demo/s3-reader":                           {"irsa", role + "eks-irsa-lab-demo-s3-reader-role"},
-		"demo2/s3-reader":                          {"irsa", ""},
+		"demo/s3-reader":  {"irsa", role + "eks-irsa-lab-demo-s3-reader-role"},
+		"demo2/s3-reader": {"irsa", ""},
 		"kube-system/aws-load-balancer-controller": {"irsa", role + "eksctl-irsa-lab-addon-iamserviceaccount-lbc"},
 		"kube-system/aws-node":                     {"pod-identity", role + "AmazonEKSVPCCNIRole-2023"},
 		"karpenter/karpenter":                      {"irsa", role + "KarpenterController-irsa-lab"},

@@ -156,7 +156,8 @@ func (j *Judged) look(snap *live.Snapshot) {
 
 // resolve says which mechanism is wanted, and which one a pod admitted now would
 // get. EKS's webhook prefers an association over the annotation.
-// Source: https://github.com/aws/amazon-eks-pod-identity-webhook (container credentials before web identity)
+// Source: https://github.com/aws/amazon-eks-pod-identity-webhook: container
+// credentials before web identity.
 func (j *Judged) resolve() {
 	unknown := slices.Contains(j.Unknown, "Pod Identity association")
 	j.Wanted = j.Mapping.Mechanism

@@ -33,10 +33,13 @@ func (j *Judged) comparePods(snap *live.Snapshot) {
 	if j.Wanted == identity.IRSA {
 		j.podFinding(PodsWrongRole, Critical, j.Mapping.Role.String(), func(p live.Pod) string {
 			return anyContainer(p, func(c live.Container) string {
-				if c.Credential == live.CredentialIRSA && c.Role != j.Mapping.Role.String() {
-					return "was given " + c.Role
+				switch {
+				case c.Credential != live.CredentialIRSA, c.Role == j.Mapping.Role.String():
+					return ""
+				case c.Role == "":
+					return "takes its role from a reference in its own spec, so it is not known which"
 				}
-				return ""
+				return "was given " + c.Role
 			})
 		})
 	}
@@ -140,7 +143,7 @@ func (j *Judged) wrongMechanism(p live.Pod) string {
 }
 
 // unservable says why a pod that gets Pod Identity cannot be served by it.
-// Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-identities.html (restrictions)
+// Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-identities.html, restrictions.
 func (j *Judged) unservable(p live.Pod, snap *live.Snapshot) string {
 	if j.On != identity.PodIdentity && !p.Uses(identity.PodIdentity) {
 		return ""

@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 
@@ -218,10 +219,12 @@ func (j *Judged) compareWidth(snap *live.Snapshot, opts Options, role live.Role)
 // OwnStatementDiffers reports whether lanyard's statement for a grant stands in the
 // role's trust policy, and means something else than lanyard would write now.
 func (j *Judged) OwnStatementDiffers(g trust.Grant) bool {
-	if !slices.ContainsFunc(j.Document.Statements(), func(s trust.Statement) bool { return s.Sid == g.Sid() }) {
+	own := j.Document.Statements()
+	i := slices.IndexFunc(own, func(s trust.Statement) bool { return s.Sid == g.Sid() })
+	if i < 0 || bytes.Equal(own[i].Raw, g.Statement()) {
 		return false
 	}
-	edit, err := j.Document.Add(g, 0)
+	edit, err := j.Document.Add(g, 0) // by meaning: spacing and order are the same
 	return err == nil && edit.Changed
 }
 

@@ -284,6 +284,10 @@ func (s *Snapshot) Addon(association Association) (Addon, bool) {
 	return Addon{}, false
 }
 
+// podIdentityAudience is that of the token which the Pod Identity agent takes.
+// Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
+const podIdentityAudience = "pods.eks.amazonaws.com"
+
 // Live reports whether the pod runs, or may yet run.
 func (p Pod) Live() bool { return p.Phase != "Succeeded" && p.Phase != "Failed" }
 
@@ -294,8 +298,13 @@ func (p Pod) Uses(m identity.Mechanism) bool {
 		want = CredentialPodIdentity
 	}
 	for _, c := range p.Containers {
-		if c.Credential == want || c.Credential == CredentialBoth {
+		switch c.Credential {
+		case want, CredentialBoth:
 			return true
+		case CredentialStatic, CredentialProfile: // injected as well, and a profile may point there
+			if m == identity.IRSA && c.Role != "" || m == identity.PodIdentity && c.Audience == podIdentityAudience {
+				return true
+			}
 		}
 	}
 	return false

@@ -102,6 +102,28 @@ func TestAssociationsAreDescribedOnceThenRolling(t *testing.T) {
 	}
 }
 
+// TestRefreshThatFails: what was known of an association does not outlive a failed
+// attempt to read it again.
+func TestRefreshThatFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.putRole(readerRole)
+	w.associate("demo", "s3-reader", readerRole)
+	o := w.observer()
+	w.observe(o)
+	lift := w.AddFault(awsd.Fault{Operation: "DescribePodIdentityAssociation", Kind: awsd.Throttle})
+	w.clock.Advance(2 * time.Hour)
+	for range 2 {
+		if _, p := w.observe(o).Association(reader); p != live.Unknown {
+			t.Errorf("association that cannot be read again: got %s, want unknown", p)
+		}
+	}
+	lift()
+	if _, p := w.observe(o).Association(reader); p != live.Present {
+		t.Errorf("association afterwards: got %s, want present", p)
+	}
+}
+
 func TestUpdatedAssociationShowsAfterForget(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

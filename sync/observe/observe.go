@@ -44,7 +44,7 @@ type Options struct {
 // looked at anyway: the cluster's, and those of the roles asked for.
 type Ask struct {
 	Roles      []identity.RoleARN
-	Subjects   []identity.Subject // all are seen as it is; named for what looks narrower
+	Subjects   []identity.Subject // what Git names; every other ServiceAccount is seen too
 	GuardRails live.GuardRails    // copied into the snapshot
 }
 

@@ -373,7 +373,12 @@ func (v *visit) provider(ctx context.Context, arn string) {
 	}
 	for _, p := range list.OpenIDConnectProviderList {
 		listed := aws.ToString(p.Arn)
-		_, host, _ := strings.Cut(listed, ":oidc-provider/")
+		before, host, _ := strings.Cut(listed, ":oidc-provider/")
+		if !strings.HasSuffix(before, ":"+v.id) {
+			v.gaps.add(live.SourceListProviders, v.id, fmt.Errorf("the answer names %s: the way into account %s leads elsewhere", listed, v.id))
+			v.facts.providers = nil
+			return
+		}
 		v.facts.providers = append(v.facts.providers, live.OIDCProvider{ARN: listed, Account: v.id, URL: host})
 		if listed == arn {
 			v.gaps.add(live.SourceProvider, arn, errors.New("IAM lists it, but does not find it: it was made or deleted a moment ago"))

@@ -185,11 +185,17 @@ func firstUser(s *live.Snapshot, g Unused) (user string, known bool) {
 	return "", true
 }
 
+// hasRole reports whether a pod has a role, or may have it: one that takes its role
+// from a reference does not show which.
 func hasRole(p live.Pod, role identity.RoleARN) bool {
 	for _, c := range p.Containers {
-		if c.Role == role.String() {
+		if c.Role == role.String() || hidesRole(c) {
 			return true
 		}
 	}
 	return false
+}
+
+func hidesRole(c live.Container) bool {
+	return c.Role == "" && (c.Credential == live.CredentialIRSA || c.Credential == live.CredentialBoth)
 }

@@ -227,6 +227,29 @@ func TestLaw6WidenCrossNarrow(t *testing.T) {
 	}
 }
 
+// TestNothingIsLeftUnsaid: every difference is acted upon in the round, or a hold says
+// why it is not.
+func TestNothingIsLeftUnsaid(t *testing.T) {
+	everyWorld(t, func(t *testing.T, s *sim, before live.Facts, p plan.Plan) {
+		snap, err := live.New(before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := map[identity.Subject]bool{}
+		for _, step := range p.Steps {
+			said[step.Subject] = true
+		}
+		for _, h := range p.Holds {
+			said[h.Subject] = true
+		}
+		for _, f := range diff.Compare(s.state, snap, s.policy.Diff).Findings {
+			if f.Severity != diff.Info && !said[f.Subject] {
+				t.Errorf("neither a step nor a hold speaks of %v", f)
+			}
+		}
+	})
+}
+
 // TestGeneratedWorldsReachEveryAction guards the law tests against generating worlds
 // in which nothing ever happens.
 func TestGeneratedWorldsReachEveryAction(t *testing.T) {

@@ -141,7 +141,7 @@ func (b *builder) repair(j *diff.Judged) {
 // mends reports whether a subject's details are repaired: it is on the right
 // mechanism, and there to be repaired.
 func (b *builder) mends(j *diff.Judged) bool {
-	return j.Class == diff.Drift && j.Document != nil && j.Trust.Decision == trust.Allow && !b.terminating(j) && !j.Lacks(diff.ServiceAccountMissing)
+	return (j.Class == diff.Drift || j.Class == diff.Rest) && j.Document != nil && j.Trust.Decision == trust.Allow && !b.terminating(j) && !j.Lacks(diff.ServiceAccountMissing)
 }
 
 // terminating reports whether the subject is going away.

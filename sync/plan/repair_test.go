@@ -205,6 +205,11 @@ func TestStories(t *testing.T) {
 			s.facts.Roles[0].TrustPolicy = document(wide)
 			return s
 		}, nil, []string{"widen put-trust-statement", "hold settling", "narrow drop-trust-statement"}},
+		{"a width grows: the new statement stands beside the old one first", func(t *testing.T) *sim {
+			s := one(t, identity.PodIdentity)
+			s.mapping().PodIdentity.Trust = identity.WidthAccount
+			return s
+		}, nil, []string{"widen put-trust-statement", "hold settling", "narrow drop-trust-statement"}},
 		{"paused: only trust is repaired", func(t *testing.T) *sim {
 			s := one(t, identity.IRSA)
 			s.facts.Roles[0].TrustPolicy = document(rootStatement)

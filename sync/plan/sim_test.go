@@ -79,6 +79,7 @@ func roleOf(s plan.Step) string {
 		return a.Role.String()
 	case plan.DropTrustStatement:
 		return a.Role.String()
+	case plan.SetAnnotation, plan.DropAnnotation, plan.CreateAssociation, plan.UpdateAssociation, plan.DeleteAssociation:
 	}
 	return ""
 }

@@ -244,7 +244,7 @@ func (b *builder) wired(s identity.Subject, role identity.RoleARN) []trust.Reque
 	pods, _ := b.in.Snapshot.Pods(s)
 	for _, p := range pods {
 		for _, c := range p.Containers {
-			if c.Role == role.String() {
+			if c.Role == role.String() || hidesRole(c) {
 				irsa(c.Audience)
 			}
 		}
@@ -319,9 +319,13 @@ func (b *builder) opponent(j *diff.Judged, s Step) string {
 	switch a := s.Action.(type) {
 	case SetAnnotation:
 		name = diff.OwnerOfAnnotation(j.ServiceAccount, a.Key)
+	case DropAnnotation:
+		name = diff.OwnerOfAnnotation(j.ServiceAccount, a.Key)
 	case CreateAssociation, UpdateAssociation, DeleteAssociation:
 		name = diff.OwnerOfAssociation(j.Association, b.cluster)
 	case PutTrustStatement:
+		name = b.ownerOfRole(a.Role)
+	case DropTrustStatement:
 		name = b.ownerOfRole(a.Role)
 	}
 	return cmp.Or(name, "unknown; see CloudTrail")

@@ -223,7 +223,7 @@ func (e *env) all(c *clause, vals [][]byte) tri {
 }
 
 // any is ForAnyValue: "For no matching context key or a null dataset, the
-// condition returns false."
+// condition returns false".
 func (e *env) any(c *clause, vals [][]byte) tri {
 	t := no
 	for _, v := range vals {

@@ -107,7 +107,7 @@ func (v *value) compilePattern(f family, variables bool) {
 
 func (v *value) finish(f family) {
 	v.bad = f == familyARN && !sixParts(v.pattern)
-	v.everything = f == familyLike && v.pattern != "" && strings.Trim(v.pattern, "\xff") == ""
+	v.everything = f == familyLike && v.pattern != "" && strings.Count(v.pattern, "\xff") == len(v.pattern)
 }
 
 // compileVariable reads what follows "${": one of the escapes ${*} ${?} ${$}, a
@@ -121,8 +121,9 @@ func compileVariable(s string) (p part, tail string, ok bool) {
 	case "*", "?", "$":
 		return part{pattern: inner}, tail, true
 	}
-	name, rest, hasDef := strings.Cut(inner, ",")
+	name, _, hasDef := strings.Cut(inner, ",")
 	if hasDef {
+		var rest string
 		// The default may itself hold a brace: look for the closing quote.
 		quoted, found := strings.CutPrefix(strings.TrimLeft(s[len(name)+1:], " "), "'")
 		p.fallback, rest, ok = strings.Cut(quoted, "'")

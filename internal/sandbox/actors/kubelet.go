@@ -124,11 +124,12 @@ func (l *Life) crash(pod *corev1.Pod) {
 // https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy
 func backOff(pod *corev1.Pod) time.Duration {
 	wait := 10 * time.Second
+	var restarts int32 // of the container that was restarted most
 	for _, s := range pod.Status.ContainerStatuses {
-		for range min(s.RestartCount-1, 5) {
-			wait = min(2*wait, 5*time.Minute)
-		}
-		break
+		restarts = max(restarts, s.RestartCount)
+	}
+	for range min(restarts-1, 5) {
+		wait = min(2*wait, 5*time.Minute)
 	}
 	return wait
 }

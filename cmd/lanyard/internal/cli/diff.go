@@ -51,7 +51,7 @@ read. 1: no answer.`,
 	w.source(cmd)
 	w.world(cmd)
 	w.rules(cmd)
-	format(cmd, &output, "table", "json", "yaml", "markdown", "list")
+	format(cmd, &output, "text", "table", "json", "yaml", "markdown")
 	return cmd
 }
 
@@ -150,7 +150,7 @@ func printDiff(world World, talk *voice, d report.Diff, output string) error {
 		return err
 	case "markdown":
 		return d.Markdown(world.Stdout)
-	case "list":
+	case "table":
 		return d.Table(world.Stdout, talk.paint())
 	}
 	return d.Text(world.Stdout, talk.paint())

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/spf13/cobra"
 
 	"github.com/lanyard-io/lanyard/desired"
@@ -165,7 +163,7 @@ func (s *stage) options() app.Options {
 		Desired:  app.Desired{URL: s.repo.Dir, Ref: "main"},
 		Kube:     s.world.Client("lanyard"),
 		Issuer:   func(context.Context) (string, error) { return s.world.Kube.Issuer(), nil },
-		AWS:      &aws.Config{Region: s.world.Region, BaseEndpoint: aws.String(s.world.URL), Credentials: credentials.NewStaticCredentialsProvider(id, secret, "")},
+		AWS:      app.StaticAWS(s.world.Region, s.world.URL, id, secret),
 		Now:      s.world.Clock.Now,
 		Sleep:    s.world.Pass,
 		Spacing:  func() time.Duration { return 0 },
