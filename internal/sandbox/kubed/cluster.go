@@ -204,8 +204,8 @@ func (c *Cluster) seedOne(manager string, obj runtime.Object) error {
 	return c.put(k, c.get(k), obj)
 }
 
-// Remove takes an object out of the tracker, whatever its grace or finalizers, without
-// a record. It is silent where there is none.
+// Remove takes an object out of the tracker, whatever its grace, without a record. It
+// is silent where there is none.
 func (c *Cluster) Remove(gvr schema.GroupVersionResource, namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,19 +8,19 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clienttesting "k8s.io/client-go/testing"
 )
 
-// The fake deletes at once: whatever the preconditions, finalizers and grace, and in a
-// dry run.
+// The fake deletes at once: whatever the preconditions and the grace, and in a dry run.
+// These know the uid as a precondition; finalizers keep nothing.
 
 // remove answers deletes.
 func (c *Cluster) remove(a clienttesting.Action) (bool, runtime.Object, error) {
-	del, ok := a.(clienttesting.DeleteActionImpl)
-	if !ok {
-		return false, nil, nil
+	if del, ok := a.(clienttesting.DeleteActionImpl); ok {
+		return true, nil, c.doDelete(keyOf(a), del.DeleteOptions)
 	}
-	return true, nil, c.doDelete(keyOf(a), del.DeleteOptions)
+	return false, nil, nil // deletecollection
 }
 
 // doDelete marks or removes an object. A pod that runs on a node is only marked: the
@@ -35,10 +35,15 @@ func (c *Cluster) doDelete(k key, o metav1.DeleteOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := precondition(k, om, o.Preconditions); err != nil || len(o.DryRun) > 0 {
-		return err
+	if p := o.Preconditions; p != nil {
+		if err := sameUID(k, om, p.UID); err != nil {
+			return err
+		}
 	}
-	grace, stays := graceOf(old, m, o)
+	if len(o.DryRun) > 0 {
+		return nil
+	}
+	grace, stays := graceOf(old, o)
 	if !stays {
 		return c.drop(k, old)
 	}
@@ -54,23 +59,18 @@ func (c *Cluster) doDelete(k key, o metav1.DeleteOptions) error {
 	return c.put(k, old, obj)
 }
 
-func precondition(k key, m metav1.Object, p *metav1.Preconditions) error {
-	differs := func(what string, want, got any) error {
-		return apierrors.NewConflict(k.gvr.GroupResource(), k.name,
-			fmt.Errorf("Precondition failed: %s in precondition: %v, %s in object meta: %v", what, want, what, got)) //nolint:staticcheck // the API server's own words
+// sameUID refuses a request that was meant for an object that was there before.
+func sameUID(k key, m metav1.Object, uid *types.UID) error {
+	if uid == nil || *uid == m.GetUID() {
+		return nil
 	}
-	switch {
-	case p != nil && p.UID != nil && *p.UID != m.GetUID():
-		return differs("UID", *p.UID, m.GetUID())
-	case p != nil && p.ResourceVersion != nil && *p.ResourceVersion != m.GetResourceVersion():
-		return differs("ResourceVersion", *p.ResourceVersion, m.GetResourceVersion())
-	}
-	return nil
+	return apierrors.NewConflict(k.gvr.GroupResource(), k.name,
+		fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", *uid, m.GetUID())) //nolint:staticcheck // the API server's own words
 }
 
 // graceOf returns how long an object that is deleted stays, and whether it stays at
-// all: pods that run somewhere, namespaces, and what has finalizers.
-func graceOf(obj runtime.Object, m metav1.Object, o metav1.DeleteOptions) (grace int64, stays bool) {
+// all: pods that run somewhere, and namespaces.
+func graceOf(obj runtime.Object, o metav1.DeleteOptions) (grace int64, stays bool) {
 	switch t := obj.(type) {
 	case *corev1.Namespace:
 		return 0, true
@@ -86,5 +86,5 @@ func graceOf(obj runtime.Object, m metav1.Object, o metav1.DeleteOptions) (grace
 			grace = *s
 		}
 	}
-	return grace, grace > 0 || len(m.GetFinalizers()) > 0
+	return grace, grace > 0
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -90,7 +91,8 @@ func (f *Fault) matches(call Call) bool {
 
 // err is the answer that the caller gets, in the shape of a real API server's.
 func (f *Fault) err(call Call) error {
-	gr := schema.GroupResource{Group: call.Group, Resource: call.Resource}
+	resource, _, _ := strings.Cut(call.Resource, "/")
+	gr := schema.GroupResource{Group: call.Group, Resource: resource}
 	switch f.Failure {
 	case Forbidden:
 		where := "at the cluster scope"

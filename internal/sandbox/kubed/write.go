@@ -74,7 +74,7 @@ func checkUpdate(a clienttesting.UpdateActionImpl, old runtime.Object) error {
 		return err
 	}
 	if uid := m.GetUID(); uid != "" {
-		if err := precondition(keyOf(a), om, &metav1.Preconditions{UID: &uid}); err != nil {
+		if err := sameUID(keyOf(a), om, &uid); err != nil {
 			return err
 		}
 	}
@@ -137,8 +137,6 @@ func (c *Cluster) finish(a clienttesting.Action, old, obj runtime.Object) (runti
 		return old, nil // a write that changes nothing keeps the resourceVersion
 	case dryRun(a):
 		return obj, nil
-	case old != nil && om.GetDeletionTimestamp() != nil && len(om.GetFinalizers()) > 0 && len(m.GetFinalizers()) == 0:
-		return obj, c.drop(k, old)
 	}
 	if err := c.put(k, old, obj); err != nil {
 		return nil, err
