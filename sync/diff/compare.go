@@ -83,7 +83,7 @@ func Compare(state desired.State, snap *live.Snapshot, opts Options) Result {
 	for _, o := range r.Orphans {
 		r.Findings = append(r.Findings, o.Finding)
 	}
-	r.Unmanaged = unmanaged(state, snap)
+	r.Unmanaged = unmanaged(state, r.Orphans, snap)
 	if f, mismatch := clusterMismatch(snap); mismatch {
 		r.Findings = append(r.Findings, f)
 	}
@@ -118,16 +118,17 @@ func judge(m desired.Mapping, snap *live.Snapshot, opts Options) Judged {
 	j := Judged{Mapping: m}
 	j.look(snap)
 	j.resolve()
-	switch {
-	case j.invalid(snap), j.forbidden(opts):
-		j.Class = Held
-	default:
+	invalid := j.invalid(snap)
+	if !invalid { // what cannot be is not compared: everything would differ from it
 		j.compareServiceAccount(snap)
 		j.compareTrust(snap, opts)
 		j.compareTarget(snap, opts)
 		j.compareAssociation(snap)
 		j.comparePods(snap)
-		j.classify()
+	}
+	j.classify()
+	if forbidden := j.forbidden(opts); invalid || forbidden {
+		j.Class = Held // drift under a guard rail is still drift; it is only not repaired
 	}
 	slices.SortFunc(j.Findings, Finding.compare)
 	return j
@@ -243,7 +244,7 @@ func (j *Judged) invalid(snap *live.Snapshot) bool {
 			Expected: "a role in partition " + c.Partition, Actual: m.Role.String()})
 	case m.Mechanism == identity.PodIdentity && m.Role.Account != c.Account:
 		j.add(Finding{Kind: MappingInvalid, Severity: Warning, Position: m.RoleAt,
-			Message: fmt.Sprintf("keep-irsa: the role is in account %s and the cluster in %s; an association takes only roles of the cluster's account: keep mechanism irsa, or name a role of %s and put this one in podIdentity.targetRoleARN",
+			Message: fmt.Sprintf("keep-irsa: the role is in account %s and the cluster in %s, and an association takes only roles of the cluster's account: write mechanism: irsa, or name a role of %s and put this one in podIdentity.targetRoleARN",
 				m.Role.Account, c.Account, c.Account),
 			Expected: "a role in account " + c.Account, Actual: m.Role.String()})
 	default:
@@ -265,11 +266,16 @@ func (j *Judged) forbidden(opts Options) bool {
 	return forbidden
 }
 
-// unmanaged lists the wired ServiceAccounts that Git does not name.
-func unmanaged(state desired.State, snap *live.Snapshot) []identity.Subject {
+// unmanaged lists the wired ServiceAccounts that Git does not name, and that bear no
+// mark of ours.
+func unmanaged(state desired.State, orphans []Orphan, snap *live.Snapshot) []identity.Subject {
 	var out []identity.Subject
+	ours := map[identity.Subject]bool{}
+	for _, o := range orphans {
+		ours[o.Subject] = true
+	}
 	for _, subject := range snap.Subjects() {
-		if _, named := state.Mapping(subject); named {
+		if _, named := state.Mapping(subject); named || ours[subject] {
 			continue
 		}
 		a, _ := snap.ServiceAccount(subject)

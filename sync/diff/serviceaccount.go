@@ -112,5 +112,5 @@ func roleDifference(want identity.RoleARN, got string) string {
 	case g.Path != want.Path:
 		return fmt.Sprintf("path %s instead of %s", g.Path, want.Path)
 	}
-	return fmt.Sprintf("name %s instead of %s", g.Name, want.Name)
+	return fmt.Sprintf("%s instead of %s", g.Name, want.Name)
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"github.com/lanyard-io/lanyard/internal/identity"
@@ -19,9 +20,19 @@ type Action interface {
 // PutTrustStatement makes lanyard's own statement for a grant stand in a role's trust
 // policy, beside whatever else stands there.
 type PutTrustStatement struct {
-	Role  identity.RoleARN `json:"role"`
-	Grant trust.Grant      `json:"grant"`
-	Quota int              `json:"quota"` // characters; 0 if unknown
+	Role  identity.RoleARN
+	Grant trust.Grant
+	Quota int // characters; 0 if unknown
+}
+
+// MarshalJSON writes the statement itself, as IAM will hold it.
+func (a PutTrustStatement) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Role      identity.RoleARN `json:"role"`
+		Sid       string           `json:"sid"`
+		Statement json.RawMessage  `json:"statement"`
+		Quota     int              `json:"quota"`
+	}{a.Role, a.Grant.Sid(), a.Grant.Statement(), a.Quota})
 }
 
 // DropTrustStatement removes lanyard's own statement from a role's trust policy.

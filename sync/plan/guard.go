@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -35,8 +36,27 @@ type TrustIs struct {
 
 // TrustAllows holds while a role's trust policy is judged allow for all requests.
 type TrustAllows struct {
-	Role     identity.RoleARN `json:"role"`
-	Requests []trust.Request  `json:"requests"`
+	Role     identity.RoleARN
+	Requests []trust.Request
+}
+
+// MarshalJSON writes what identifies the requests.
+func (g TrustAllows) MarshalJSON() ([]byte, error) {
+	type request struct {
+		Mechanism   identity.Mechanism `json:"mechanism"`
+		Subject     identity.Subject   `json:"subject"`
+		Provider    string             `json:"provider,omitempty"`
+		Audience    string             `json:"audience,omitempty"`
+		SessionTags bool               `json:"sessionTags"`
+	}
+	requests := make([]request, len(g.Requests))
+	for i, r := range g.Requests {
+		requests[i] = request{r.Mechanism, r.Subject, r.Provider, r.Audience, r.SessionTags}
+	}
+	return json.Marshal(struct {
+		Role     identity.RoleARN `json:"role"`
+		Requests []request        `json:"requests"`
+	}{g.Role, requests})
 }
 
 // AnnotationIs holds while the ServiceAccount is the one that the plan saw and the

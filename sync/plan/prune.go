@@ -179,7 +179,7 @@ func (b *builder) prune() {
 	stop := Hold{Plane: diff.PlaneGit}
 	switch {
 	case b.in.Policy.Prune != desired.PruneOwned:
-		stop.Reason, stop.Message = PruneOff, "it has left Git and bears lanyard's mark, but the configuration says prune: never"
+		stop.Reason, stop.Message = PruneOff, "it has left Git and bears lanyard's mark; it stays unless the configuration says prune: owned"
 	case len(gone)*massRemoval > b.in.Result.Marks && !b.accepted():
 		stop.Reason = MassRemoval
 		stop.Message = fmt.Sprintf("%d of %d things that bear lanyard's mark have left Git at once, which is more than a tenth: nothing is removed until the configuration has source.accept: %s", len(gone), b.in.Result.Marks, b.in.Revision.Commit)

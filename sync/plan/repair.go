@@ -119,7 +119,11 @@ func (b *builder) repair(j *diff.Judged) {
 		if j.Lacks(diff.MappingForbidden) {
 			reason = GuardRail
 		}
-		say(reason, diff.PlaneGit, "%s", j.Findings[0].Message)
+		for _, f := range j.Findings {
+			if f.Plane == diff.PlaneGit {
+				say(reason, diff.PlaneGit, "%s", f.Message)
+			}
+		}
 	case j.Class == diff.Blind:
 		say(Blind, "", "nothing is written while these cannot be read: %s", strings.Join(j.Unknown, ", "))
 	case j.Class == diff.Rest:

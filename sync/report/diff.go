@@ -2,7 +2,6 @@ package report
 
 import (
 	"encoding/json"
-	"slices"
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/identity"
@@ -75,10 +74,10 @@ func NewDiff(revision desired.Revision, r diff.Result, p plan.Plan, gaps []live.
 		Cluster:   r.Cluster.Name,
 		Findings:  make([]Finding, 0, len(r.Findings)),
 		Mappings:  make([]Mapping, 0, len(r.Judged)),
-		Steps:     slices.Concat([]plan.Step{}, p.Steps),
-		Left:      slices.Concat([]plan.Hold{}, p.Holds),
-		Gaps:      slices.Concat([]live.Gap{}, gaps),
-		Unmanaged: slices.Concat([]identity.Subject{}, r.Unmanaged),
+		Steps:     list(p.Steps),
+		Left:      list(p.Holds),
+		Gaps:      list(gaps),
+		Unmanaged: list(r.Unmanaged),
 	}
 	d.Summary = Summary{Mappings: len(r.Judged), Findings: len(r.Findings), ByPlane: map[string]int{},
 		Steps: len(p.Steps), Left: len(p.Holds), Gaps: len(gaps), Unmanaged: len(r.Unmanaged)}
@@ -106,6 +105,9 @@ func NewDiff(revision desired.Revision, r diff.Result, p plan.Plan, gaps []live.
 	}
 	return d
 }
+
+// list copies a slice into one that JSON writes as a list, never as null.
+func list[T any](s []T) []T { return append([]T{}, s...) }
 
 func public(f diff.Finding) Finding {
 	return Finding{Namespace: f.Subject.Namespace, ServiceAccount: f.Subject.ServiceAccount, Plane: f.Plane, Kind: f.Kind,

@@ -3,9 +3,9 @@ package report
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
-	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/plan"
 )
 
@@ -14,7 +14,7 @@ import (
 const markdownLimit = 60_000
 
 // Markdown writes the report for a pull request: a verdict, a table, then what a
-// round would write, what it leaves and what is in sync, folded. A report that would
+// round would write, what is in sync and what is left to whom, folded. A report that would
 // be too long for a comment ends between two rows, and says how many it leaves out.
 func (d Diff) Markdown(w io.Writer) error {
 	p, short, states := &page{}, d.shortNames(), d.states()
@@ -22,38 +22,36 @@ func (d Diff) Markdown(w io.Writer) error {
 	p.write("Cluster %s, revision %s. %s.\n", code(d.Cluster), code(d.Revision), d.Summary.line())
 	p.section("\n| ServiceAccount | plane | finding | expected | actual | where |\n|---|---|---|---|---|---|\n", "", len(d.Findings), func(i int) string {
 		f := d.Findings[i]
-		return findingRow(f, states[f.subject()], short)
+		m, mapped := states[f.subject()]
+		state := ""
+		if mapped {
+			state = "<br>" + m.state()
+		}
+		return findingRow(f, state, short)
 	})
 	p.folded("What a round would write", len(d.Steps), func(i int) string {
 		s := d.Steps[i]
 		return fmt.Sprintf("- %s %s: %s\n", s.Effect, code(s.Subject.String()), prose(s.Action.String()))
 	})
-	p.folded("What is left, and to whom", len(d.Left), func(i int) string { return holdRow(d.Left[i], short) })
 	p.folded("What could not be read", len(d.Gaps), func(i int) string { return "- " + prose(d.Gaps[i].String()) + "\n" })
 	silent := d.silent()
 	p.folded("Mappings with a missing fact", len(silent), func(i int) string {
 		return fmt.Sprintf("- %s %s\n", code(silent[i].subject()), silent[i].state())
 	})
 	p.named("In sync", d.inSync())
-	if n := len(d.Unmanaged); n > 0 {
-		names := make([]string, min(n, mostNamed))
-		for i := range names {
-			names[i] = code(d.Unmanaged[i].String())
-		}
-		p.folded("Wired, not in Git, never touched", 1, func(int) string {
-			return strings.Join(names, ", ") + more(n-len(names)) + "\n"
-		})
-	}
+	unmanaged := d.Unmanaged[:min(len(d.Unmanaged), mostNamed)]
+	p.section(summaryTag("Wired, not in Git, never touched", len(d.Unmanaged)), more(len(d.Unmanaged)-len(unmanaged))+"\n</details>\n",
+		len(unmanaged), func(i int) string { return "- " + code(unmanaged[i].String()) + "\n" })
+	// Last, because what is to be handed to an owner is long: it must not push out
+	// where a mapping stands.
+	p.folded("What is left, and to whom", len(d.Left), func(i int) string { return holdRow(d.Left[i], short) })
 	p.leftOut()
 	_, err := io.WriteString(w, p.String())
 	return err
 }
 
-func findingRow(f Finding, m Mapping, short func(string) string) string {
-	who := code(f.subject())
-	if m.Class != diff.Rest && m.Class != diff.Drift {
-		who += "<br>" + m.state()
-	}
+func findingRow(f Finding, state string, short func(string) string) string {
+	who := code(f.subject()) + state
 	where := code(f.Position)
 	if f.Owner != "" {
 		where += "<br>owner: " + prose(f.Owner)
@@ -176,15 +174,16 @@ func prose(s string) string {
 			b.WriteRune(r)
 		}
 	}
-	return links.Replace(b.String())
+	return linkRE.ReplaceAllStringFunc(b.String(), func(link string) string { return link[:1] + hidden + link[1:] })
 }
 
 // hidden is a zero-width space, which keeps GitHub from making a link.
 const hidden = "\u200b"
 
-// links breaks what GitHub would make a link of by itself.
-// Source: https://github.github.com/gfm/#autolinks-extension-
-var links = strings.NewReplacer("://", ":"+hidden+"//", "www.", "www"+hidden+".", "WWW.", "WWW"+hidden+".", "GH-", "GH"+hidden+"-")
+// linkRE finds the beginnings of what GitHub would make a link of by itself.
+// Sources: https://github.github.com/gfm/#autolinks-extension-,
+// https://docs.github.com/en/get-started/writing-on-github/working-with-advanced-formatting/autolinked-references-and-urls
+var linkRE = regexp.MustCompile(`(?i)://|www\.|gh-[0-9]`)
 
 // code makes text from outside a code span, in which nothing is markup; a table
 // would still end at a pipe.
@@ -201,8 +200,8 @@ func fence(language, s string) string {
 		return ""
 	}
 	ticks := "```"
-	for strings.Contains(s, ticks) {
-		ticks += "`"
+	for _, run := range ticksRE.FindAllString(s, -1) {
+		ticks = max(ticks, run+"`") // of two runs the longer one is the greater string
 	}
 	var b strings.Builder
 	b.WriteString("\n  " + ticks + language + "\n")
@@ -212,3 +211,5 @@ func fence(language, s string) string {
 	b.WriteString("  " + ticks + "\n")
 	return b.String()
 }
+
+var ticksRE = regexp.MustCompile("`{3,}")

@@ -185,7 +185,11 @@ func (t *printer) holds(holds []plan.Hold) {
 			t.f("  %s\n", Printable(who))
 			last = who
 		}
-		t.block("    "+string(h.Reason), StyleWarning, 21, t.short(h.Message))
+		lines := wrap(string(h.Reason)+": "+clip(Printable(t.short(h.Message))), textWidth-6)
+		t.f("    %s%s\n", t.p.paint(StyleWarning, string(h.Reason)), strings.TrimPrefix(lines[0], string(h.Reason)))
+		for _, line := range lines[1:] {
+			t.f("      %s\n", line)
+		}
 		t.handoff(h)
 	}
 }
@@ -193,7 +197,7 @@ func (t *printer) holds(holds []plan.Hold) {
 // handoff writes what to hand to the owner so that it can be copied: never wrapped,
 // never shortened.
 func (t *printer) handoff(h plan.Hold) {
-	const indent = "                     "
+	const indent = "      "
 	if h.Handoff == nil {
 		return
 	}

@@ -68,11 +68,9 @@ func wrap(s string, width int) []string {
 	return append(lines, line)
 }
 
-// statement lays a trust policy statement out over lines that fit a terminal: what
-// fits on one line stays there. What is not JSON is returned as it is.
+// statement lays a trust policy statement out over lines that fit a terminal, as far
+// as they can. What is not JSON is returned as it is.
 func statement(text string, width int) []string {
-	dec := json.NewDecoder(strings.NewReader(text))
-	dec.UseNumber()
 	var out bytes.Buffer
 	if err := json.Indent(&out, []byte(text), "", "  "); err != nil {
 		return []string{text}
@@ -84,8 +82,8 @@ func statement(text string, width int) []string {
 	return lines
 }
 
-// fold joins the object or list that begins on line i into one line, if it fits there
-// and holds no other.
+// fold joins the object or list that begins on line i into one line, if it holds no
+// other and fits there, or has one member only.
 func fold(lines []string, i, width int) []string {
 	if !strings.HasSuffix(lines[i], "{") && !strings.HasSuffix(lines[i], "[") {
 		return lines
@@ -106,7 +104,7 @@ func fold(lines []string, i, width int) []string {
 		joined += strings.TrimSpace(l) + " "
 	}
 	joined = strings.TrimSuffix(joined, " ") + strings.TrimSpace(lines[end])
-	if utf8.RuneCountInString(joined) > width {
+	if end > i+2 && utf8.RuneCountInString(joined) > width {
 		return lines
 	}
 	return slices.Replace(lines, i, end+1, joined)
@@ -166,8 +164,8 @@ func shortName(arn string) string {
 
 // line counts in one line.
 func (s Summary) line() string {
-	return fmt.Sprintf("%d mappings, %d in sync; %d findings (%d critical, %d warning, %d info); %d to write, %d left; %d gaps",
-		s.Mappings, s.InSync, s.Findings, s.Critical, s.Warning, s.Info, s.Steps, s.Left, s.Gaps)
+	return fmt.Sprintf("%s, %d in sync; %s (%d critical, %d warning, %d info); %d to write, %d left; %s",
+		count(s.Mappings, "mapping"), s.InSync, count(s.Findings, "finding"), s.Critical, s.Warning, s.Info, s.Steps, s.Left, count(s.Gaps, "gap"))
 }
 
 // subject is what a finding is about.

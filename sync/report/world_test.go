@@ -1,10 +1,13 @@
 package report_test
 
 import (
+	"fmt"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/plan"
@@ -24,6 +27,11 @@ type world struct {
 // example is the world of examples/fleet and examples/live.yaml.
 func example(t *testing.T) world {
 	t.Helper()
+	return compare(t, exampleFacts(t))
+}
+
+func exampleFacts(t *testing.T) live.Facts {
+	t.Helper()
 	data, err := os.ReadFile(examples + "/live.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +40,7 @@ func example(t *testing.T) world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return compare(t, facts)
+	return facts
 }
 
 func compare(t *testing.T, facts live.Facts) world {
@@ -56,4 +64,31 @@ func compare(t *testing.T, facts live.Facts) world {
 
 func (w world) diff() report.Diff {
 	return report.NewDiff(w.state.Revision, w.result, w.plan, w.snap.Gaps())
+}
+
+// mixed is the world of the examples with one subject of every class: an association
+// beside Git's IRSA, a role that nobody could read, a read that was refused.
+func mixed(t *testing.T) world {
+	t.Helper()
+	facts := exampleFacts(t)
+	facts.Associations = append(facts.Associations, live.Association{Namespace: "demo", ServiceAccount: "s3-reader", ID: "a-1", Described: true,
+		Role: identity.RoleARN{Partition: "aws", Account: "123456789012", Path: "/", Name: "eks-irsa-lab-demo-s3-reader-role"}})
+	chained := identity.RoleARN{Partition: "aws", Account: "123456789012", Path: "/", Name: "eks-irsa-lab-cross-chained-reader-role"}
+	facts.Roles = slices.DeleteFunc(facts.Roles, func(r live.Role) bool { return r.ARN == chained })
+	facts.Gaps = []live.Gap{
+		{Source: live.SourceRole, Scope: chained.String(), Reason: live.GapThrottled, Message: "Rate exceeded"},
+		{Source: live.SourcePods, Scope: "late/late-bird", Reason: live.GapRefused},
+	}
+	return compare(t, facts)
+}
+
+// inSync is a report of n mappings, all in sync.
+func inSync(n int) report.Diff {
+	d := report.Diff{Revision: "worktree", Cluster: "irsa-lab", Summary: report.Summary{Mappings: n, InSync: n}}
+	for i := range n {
+		d.Mappings = append(d.Mappings, report.Mapping{Namespace: "demo", ServiceAccount: fmt.Sprintf("sa-%05d", i),
+			Role:     fmt.Sprintf("arn:aws:iam::123456789012:role/role-%05d", i),
+			Declared: identity.IRSA, Wanted: identity.IRSA, On: identity.IRSA, Class: diff.Rest, Pods: i})
+	}
+	return d
 }

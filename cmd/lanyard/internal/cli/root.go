@@ -70,8 +70,14 @@ func Main(ctx context.Context, args []string, world World) int {
 	if e, ok := errors.AsType[*exit](err); ok && e.cause == nil {
 		return e.code
 	}
+	if ctx.Err() != nil {
+		talk.say("interrupted")
+		return exitFailed
+	}
 	for line := range strings.Lines(err.Error()) {
-		talk.say("%s", strings.TrimRight(line, "\n"))
+		if line = strings.TrimSpace(line); line != "" {
+			talk.say("%s", line)
+		}
 	}
 	if e, ok := errors.AsType[*exit](err); ok {
 		return e.code
@@ -99,6 +105,7 @@ the kubeconfig are found as the AWS CLI and kubectl find them.`,
 
   # Are these files well formed?
   lanyard validate --path fleet`,
+		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {

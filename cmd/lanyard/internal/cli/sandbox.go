@@ -78,7 +78,7 @@ Exit code 0: the scenario came out as it must. 1: it did not.`,
 				return nil
 			}
 			id, secret := awsd.AccessKey(s.world.Account)
-			fmt.Fprintf(world.Stdout, "\nAWS goes on until you press Ctrl-C. In another terminal:\n\n  export AWS_ENDPOINT_URL=%s AWS_REGION=%s AWS_ACCESS_KEY_ID=%s AWS_SECRET_ACCESS_KEY=%s\n  aws eks list-pod-identity-associations --cluster-name %s\n",
+			fmt.Fprintf(world.Stdout, "\nAWS goes on until you press Ctrl-C. In another terminal:\n\n  export AWS_ENDPOINT_URL=%[1]s AWS_REGION=%[2]s AWS_DEFAULT_REGION=%[2]s AWS_ACCESS_KEY_ID=%[3]s AWS_SECRET_ACCESS_KEY=%[4]s\n  aws eks list-pod-identity-associations --cluster-name %[5]s\n",
 				s.world.URL, s.world.Region, id, secret, s.world.Name)
 			<-cmd.Context().Done()
 			return nil
