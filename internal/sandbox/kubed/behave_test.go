@@ -41,7 +41,7 @@ func TestDryRunStoresNothing(t *testing.T) {
 	client := c.Client("lanyard")
 	all := []string{metav1.DryRunAll}
 	c.mu.Lock()
-	before := c.store.rv
+	before := len(c.past)
 	c.mu.Unlock()
 
 	got, err := client.CoreV1().Pods("demo").Create(t.Context(), pod("demo", "probe"), metav1.CreateOptions{DryRun: all})
@@ -68,10 +68,10 @@ func TestDryRunStoresNothing(t *testing.T) {
 		t.Error(err)
 	}
 	c.mu.Lock()
-	after := c.store.rv
+	after := len(c.past)
 	c.mu.Unlock()
 	if before != after {
-		t.Errorf("resourceVersion went from %d to %d in dry runs", before, after)
+		t.Errorf("%d writes before the dry runs, %d after", before, after)
 	}
 	for _, call := range c.Calls("lanyard") {
 		if call.Resource != "pods/eviction" && (call.Mutating || !call.DryRun) {
@@ -89,13 +89,13 @@ func TestRecord(t *testing.T) {
 	_, _ = lanyard.CoreV1().Pods("demo").Create(t.Context(), pod("demo", "probe"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	_ = lanyard.CoreV1().Pods("demo").EvictV1(t.Context(), &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: "p"}})
 	_, _ = apply(t, lanyard, "lanyard", "one", false)
-	_ = lanyard.CoordinationV1().Leases("demo").DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{})
+	_ = lanyard.CoordinationV1().Leases("demo").DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}) // the fake has none
 	want := []Call{
 		{At: start, User: "lanyard", Verb: "get", Resource: "serviceaccounts", Namespace: "demo", Name: "gone", Err: "NotFound"},
 		{At: start, User: "lanyard", Verb: "create", Resource: "pods", Namespace: "demo", Name: "probe", FieldManager: "lanyard", DryRun: true},
 		{At: start, User: "lanyard", Verb: "create", Resource: "pods/eviction", Namespace: "demo", Name: "p", FieldManager: "lanyard", Mutating: true, Err: "NotFound"},
 		{At: start, User: "lanyard", Verb: "patch", Resource: "serviceaccounts", Namespace: "demo", Name: "s3-reader", FieldManager: "lanyard", Mutating: true},
-		{At: start, User: "lanyard", Verb: "deletecollection", Group: "coordination.k8s.io", Resource: "leases", Namespace: "demo", Mutating: true},
+		{At: start, User: "lanyard", Verb: "deletecollection", Group: "coordination.k8s.io", Resource: "leases", Namespace: "demo", Mutating: true, Err: "MethodNotAllowed"},
 	}
 	if diff := cmp.Diff(want, c.Calls("lanyard")); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
@@ -198,7 +198,7 @@ func TestStaleList(t *testing.T) {
 	}
 }
 
-func TestListSelectsAndPages(t *testing.T) {
+func TestListSelects(t *testing.T) {
 	t.Parallel()
 	c, _ := newCluster(t)
 	for i := range 7 {
@@ -209,23 +209,16 @@ func TestListSelectsAndPages(t *testing.T) {
 		}
 	}
 	api := c.Client("lanyard").CoreV1().Pods("demo")
-	var got []string
-	opts := metav1.ListOptions{FieldSelector: "spec.nodeName=n0", Limit: 3}
-	for {
-		list, err := api.List(t.Context(), opts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, p := range list.Items {
-			got = append(got, p.Name)
-		}
-		got = append(got, "|")
-		if opts.Continue = list.Continue; opts.Continue == "" {
-			break
-		}
+	list, err := api.List(t.Context(), metav1.ListOptions{FieldSelector: "spec.nodeName=n0"})
+	if err != nil {
+		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"p0", "p2", "p4", "|", "p6", "|"}, got); diff != "" {
-		t.Errorf("pages (-want +got):\n%s", diff)
+	var got []string
+	for _, p := range list.Items {
+		got = append(got, p.Name)
+	}
+	if diff := cmp.Diff([]string{"p0", "p2", "p4", "p6"}, got); diff != "" {
+		t.Errorf("pods (-want +got):\n%s", diff)
 	}
 	if _, err := api.List(t.Context(), metav1.ListOptions{FieldSelector: "spec.hostname=x"}); !apierrors.IsBadRequest(err) {
 		t.Errorf("unknown field: got %v, want a bad request", err)
@@ -290,61 +283,65 @@ func TestSharedInformer(t *testing.T) {
 	factory.Shutdown()
 }
 
-func TestWatchResumesAndFilters(t *testing.T) {
+// TestWatchAfterList: between a list and its watch nothing is lost, not even what was
+// deleted, and a watch shows only what its selector asks for.
+func TestWatchAfterList(t *testing.T) {
 	t.Parallel()
 	c, _ := newCluster(t)
 	api := c.Client("lanyard").CoreV1().Pods("demo")
-	if err := c.Seed(pod("demo", "a"), pod("demo", "b")); err != nil {
+	if err := c.Seed(pod("demo", "a"), pod("demo", "b"), pod("demo", "c")); err != nil {
 		t.Fatal(err)
 	}
 	list, err := api.List(t.Context(), metav1.ListOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	on := func(name, node string) {
-		p := pod("demo", name)
-		p.Spec.NodeName = node
-		if err := c.Seed(p); err != nil {
+	n := 0
+	label := func(name string) {
+		n++
+		if _, err := api.Patch(t.Context(), name, types.MergePatchType, fmt.Appendf(nil, `{"metadata":{"labels":{"n":"%d"}}}`, n), metav1.PatchOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	on("a", "n1")
-	w, err := api.Watch(t.Context(), metav1.ListOptions{
-		ResourceVersion: list.ResourceVersion,
-		FieldSelector:   fields.OneTermEqualSelector("spec.nodeName", "n1").String(),
-	})
+	remove := func(name string) {
+		if err := api.Delete(t.Context(), name, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	label("a")
+	remove("b")
+	w, err := api.Watch(t.Context(), metav1.ListOptions{ResourceVersion: list.ResourceVersion})
 	if err != nil {
 		t.Fatal(err)
 	}
-	on("b", "n2")
-	on("a", "n1")
-	on("a", "n2")
-	var got []watch.EventType
-	for range 3 {
-		got = append(got, (<-w.ResultChan()).Type)
-	}
-	if diff := cmp.Diff([]watch.EventType{watch.Added, watch.Modified, watch.Deleted}, got); diff != "" {
-		t.Errorf("events (-want +got):\n%s", diff)
-	}
-	c.BreakWatches()
-	if _, open := <-w.ResultChan(); open {
-		t.Error("the watch stayed open")
-	}
-}
-
-func TestWatchFromTooOldVersion(t *testing.T) {
-	t.Parallel()
-	c, _ := newCluster(t)
-	c.mu.Lock()
-	c.store.lost = 3
-	c.mu.Unlock()
-	w, err := c.Client("lanyard").CoreV1().Pods("").Watch(t.Context(), metav1.ListOptions{ResourceVersion: "1"})
+	one, err := api.Watch(t.Context(), metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector("metadata.name", "c").String()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ev := <-w.ResultChan()
-	if s, ok := ev.Object.(*metav1.Status); ev.Type != watch.Error || !ok || s.Reason != metav1.StatusReasonExpired {
-		t.Errorf("got %+v, want an error event with reason Expired", ev)
+	label("c")
+	label("a")
+	remove("c")
+	next := func(w watch.Interface) string {
+		ev := <-w.ResultChan()
+		return string(ev.Type) + " " + ev.Object.(*corev1.Pod).Name
+	}
+	for _, want := range []string{"ADDED a", "DELETED b", "MODIFIED c", "MODIFIED a", "DELETED c"} {
+		if got := next(w); got != want {
+			t.Errorf("watch from %s: got %q, want %q", list.ResourceVersion, got, want)
+		}
+	}
+	for _, want := range []string{"ADDED c", "MODIFIED c", "DELETED c"} {
+		if got := next(one); got != want {
+			t.Errorf("watch of c: got %q, want %q", got, want)
+		}
+	}
+	one.Stop()
+	if _, open := <-one.ResultChan(); open {
+		t.Error("a stopped watch stayed open")
+	}
+	label("a")
+	if got, want := next(w), "MODIFIED a"; got != want {
+		t.Errorf("after another watch was stopped: got %q, want %q", got, want)
 	}
 }
 

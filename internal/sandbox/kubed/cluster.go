@@ -10,8 +10,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/managedfields"
 	"k8s.io/apimachinery/pkg/version"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/discovery"
 	fakediscovery "k8s.io/client-go/discovery/fake"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
@@ -39,19 +40,22 @@ type PodAdmission interface {
 	AdmitPod(pod *corev1.Pod) *corev1.Pod
 }
 
-// Cluster is a Kubernetes API server in memory. It is safe for use by several
-// goroutines. Make one with [New].
+// Cluster is a Kubernetes API in memory. It is safe for use by several goroutines.
+// Make one with [New].
 type Cluster struct {
-	clock *virtual.Clock
-	seed  uint64
-	ver   string
+	clock    *virtual.Clock
+	seed     uint64
+	version  string
+	tracker  clienttesting.ObjectTracker
+	reactors []clienttesting.Reactor // answer for every user
 
-	mu        sync.Mutex
+	mu        sync.Mutex // held for each write from reading the object until it is stored
+	versions  map[schema.GroupVersionResource]int64
+	past      []change
+	watchers  []*watcher
 	issuer    string
-	store     store
 	admission PodAdmission
 	observers []func(obj runtime.Object, deleted bool)
-	managers  map[managerKey]*managedfields.FieldManager
 	minted    uint64
 	calls     []Call
 	faults    []*Fault
@@ -62,30 +66,61 @@ func New(o Options) *Cluster {
 	c := &Cluster{
 		clock:    o.Clock,
 		seed:     o.Seed,
-		ver:      cmp.Or(o.Version, "v1.37.2-eks-3025e55"),
+		version:  cmp.Or(o.Version, "v1.37.2-eks-3025e55"),
 		issuer:   o.Issuer,
-		store:    newStore(),
-		managers: map[managerKey]*managedfields.FieldManager{},
+		tracker:  newTracker(),
+		versions: map[schema.GroupVersionResource]int64{},
 	}
+	on := func(verb, resource string, f clienttesting.ReactionFunc) {
+		c.reactors = append(c.reactors, &clienttesting.SimpleReactor{Verb: verb, Resource: resource, Reaction: f})
+	}
+	on("create", "*", c.admitNamespace)
+	on("create", "pods/eviction", c.locked(c.evict))
+	on("create", "pods/binding", c.locked(c.bind))
+	on("*", "*", refuseSubresources)
+	on("create", "pods", c.admitPod)
+	on("create", "*", c.locked(c.write))
+	on("update", "*", c.locked(c.write))
+	on("patch", "*", c.locked(c.write))
+	on("delete", "*", c.locked(c.remove))
+	on("list", "*", c.selectFields)
+	on("*", "*", clienttesting.ObjectReaction(c.tracker))
 	for _, name := range []string{"default", "kube-system", "kube-public", "kube-node-lease"} {
-		c.mu.Lock()
-		c.ensureNamespace(name)
-		c.mu.Unlock()
+		if err := c.ensureNamespace(name); err != nil {
+			panic(err) // of an empty tracker
+		}
 	}
 	return c
 }
 
+// locked runs a reactor that reads what it then writes.
+func (c *Cluster) locked(f clienttesting.ReactionFunc) clienttesting.ReactionFunc {
+	return func(a clienttesting.Action) (bool, runtime.Object, error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return f(a)
+	}
+}
+
+// client is a fake clientset without a tracker of its own.
+type client struct {
+	fake.Clientset
+	discovery *fakediscovery.FakeDiscovery
+}
+
+// Discovery implements [kubernetes.Interface].
+func (c *client) Discovery() discovery.DiscoveryInterfaces { return c.discovery }
+
 // Client returns a client of the cluster that acts as the user, which is the name
 // that [Call] and [Fault] know it by and its default field manager.
 func (c *Cluster) Client(user string) kubernetes.Interface {
-	cs := fake.NewSimpleClientset() //nolint:staticcheck // only its typed clients are used; the cluster keeps the objects and managed fields
-	cs.ReactionChain = nil
-	cs.WatchReactionChain = nil
-	cs.AddReactor("*", "*", func(a clienttesting.Action) (bool, runtime.Object, error) { return c.serve(user, a) })
-	cs.AddWatchReactor("*", c.serveWatch(user))
-	if d, ok := cs.Discovery().(*fakediscovery.FakeDiscovery); ok {
-		d.FakedServerVersion = &version.Info{Major: "1", Minor: "37", GitVersion: c.ver}
+	cs := &client{}
+	cs.discovery = &fakediscovery.FakeDiscovery{
+		Fake:               &cs.Fake,
+		FakedServerVersion: &version.Info{Major: "1", Minor: "37", GitVersion: c.version},
 	}
+	cs.AddReactor("*", "*", func(a clienttesting.Action) (bool, runtime.Object, error) { return c.serve(user, a) })
+	cs.AddWatchReactor("*", func(a clienttesting.Action) (bool, watch.Interface, error) { return c.serveWatch(user, a) })
 	return cs
 }
 
@@ -117,8 +152,10 @@ func (c *Cluster) SetAdmission(a PodAdmission) {
 func (c *Cluster) Observe(f func(obj runtime.Object, deleted bool)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, obj := range c.store.all() {
-		f(obj, false)
+	for _, gvr := range c.resources() {
+		for _, obj := range c.list(gvr, "") {
+			f(obj, false)
+		}
 	}
 	c.observers = append(c.observers, f)
 }
@@ -135,7 +172,7 @@ func (c *Cluster) SeedAs(manager string, objs ...runtime.Object) error {
 	defer c.mu.Unlock()
 	for _, obj := range objs {
 		if err := c.seedOne(manager, obj.DeepCopyObject()); err != nil {
-			return err
+			return fmt.Errorf("seed %T: %w", obj, err)
 		}
 	}
 	return nil
@@ -144,72 +181,64 @@ func (c *Cluster) SeedAs(manager string, objs ...runtime.Object) error {
 func (c *Cluster) seedOne(manager string, obj runtime.Object) error {
 	m, err := meta.Accessor(obj)
 	if err != nil {
-		return fmt.Errorf("seed %T: %w", obj, err)
+		return err
 	}
 	kinds, _, err := scheme.Scheme.ObjectKinds(obj)
 	if err != nil {
-		return fmt.Errorf("seed %T %s: %w", obj, m.GetName(), err)
+		return err
 	}
 	gvr, _ := meta.UnsafeGuessKindToResource(kinds[0])
 	if m.GetNamespace() != "" {
-		c.ensureNamespace(m.GetNamespace())
-	}
-	c.fillName(m, gvr)
-	if m.GetUID() == "" {
-		m.SetUID(c.mintUID(gvr, m))
-	}
-	if m.GetCreationTimestamp().Time.IsZero() {
-		m.SetCreationTimestamp(c.now())
-	}
-	if m.GetGeneration() == 0 && countsGenerations(gvr) {
-		m.SetGeneration(1)
-	}
-	k := key{gvr, m.GetNamespace(), m.GetName()}
-	if m.GetManagedFields() == nil {
-		if obj, err = c.track(&request{key: k, manager: manager}, nil, obj); err != nil {
-			return fmt.Errorf("seed %T %s: %w", obj, m.GetName(), err)
+		if err := c.ensureNamespace(m.GetNamespace()); err != nil {
+			return err
 		}
 	}
-	stripType(obj)
-	c.commit(k, c.store.get(k), obj)
-	return nil
+	c.identify(gvr, m)
+	if m.GetManagedFields() == nil {
+		create := clienttesting.NewCreateActionWithOptions(gvr, m.GetNamespace(), obj, metav1.CreateOptions{FieldManager: manager})
+		if obj, err = c.try(create, nil); err != nil {
+			return err
+		}
+	}
+	k := key{gvr, m.GetNamespace(), m.GetName()}
+	return c.put(k, c.get(k), obj)
 }
 
-// Remove takes an object out of the store, whatever its grace or finalizers, without
-// a record. It is silent where there is none.
+// Remove takes an object out of the tracker, whatever its grace, without a record. It
+// is silent where there is none.
 func (c *Cluster) Remove(gvr schema.GroupVersionResource, namespace, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := key{gvr, namespace, name}
-	if old := c.store.get(k); old != nil {
-		c.commit(k, old, nil)
+	if old := c.get(k); old != nil {
+		_ = c.drop(k, old) // it is there, and nobody else writes
 	}
 }
 
 // ensureNamespace makes a namespace and the ServiceAccount "default" in it, which on
 // a real cluster the ServiceAccount controller makes.
-func (c *Cluster) ensureNamespace(name string) {
+func (c *Cluster) ensureNamespace(name string) error {
 	k := key{gvr: namespaces, name: name}
-	if c.store.get(k) != nil {
-		return
+	if c.get(k) != nil {
+		return nil
 	}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{corev1.LabelMetadataName: name}}}
 	ns.Status.Phase = corev1.NamespaceActive
-	ns.SetUID(c.mintUID(namespaces, ns))
-	ns.SetCreationTimestamp(c.now())
-	c.commit(k, nil, ns)
-	c.ensureDefaultServiceAccount(name)
+	c.identify(namespaces, ns)
+	if err := c.put(k, nil, ns); err != nil {
+		return err
+	}
+	return c.ensureDefaultServiceAccount(name)
 }
 
-func (c *Cluster) ensureDefaultServiceAccount(namespace string) {
+func (c *Cluster) ensureDefaultServiceAccount(namespace string) error {
 	k := key{serviceAccounts, namespace, "default"}
-	if c.store.get(k) != nil {
-		return
+	if c.get(k) != nil {
+		return nil
 	}
 	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "default", Namespace: namespace}}
-	sa.SetUID(c.mintUID(serviceAccounts, sa))
-	sa.SetCreationTimestamp(c.now())
-	c.commit(k, nil, sa)
+	c.identify(serviceAccounts, sa)
+	return c.put(k, nil, sa)
 }
 
-func (c *Cluster) now() metav1.Time { return metav1.Time{Time: c.clock.Now()}.Rfc3339Copy() }
+func (c *Cluster) now() metav1.Time { return metav1.NewTime(c.clock.Now()).Rfc3339Copy() }

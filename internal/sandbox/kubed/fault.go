@@ -4,10 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
+
+// The fake fails only where a test adds a reactor for it.
 
 // Failure is what a [Fault] does to a call.
 type Failure uint8
@@ -60,10 +64,12 @@ func (c *Cluster) Inject(f Fault) (remove func()) {
 	}
 }
 
-// fault returns the fault that meets the request, and counts the hit.
-func (c *Cluster) fault(r request) *Fault {
+// fault returns the fault that meets the call, and counts the hit.
+func (c *Cluster) fault(call Call) *Fault {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for _, f := range c.faults {
-		if f.matches(r) {
+		if f.matches(call) {
 			f.hits++
 			return f
 		}
@@ -71,29 +77,30 @@ func (c *Cluster) fault(r request) *Fault {
 	return nil
 }
 
-func (f *Fault) matches(r request) bool {
+func (f *Fault) matches(call Call) bool {
 	match := func(want, got string) bool { return want == "" || want == got }
 	if f.Times > 0 && f.hits >= f.Times {
 		return false
 	}
-	if f.Failure == Stale && r.verb != "get" && r.verb != "list" {
+	if f.Failure == Stale && call.Verb != "get" && call.Verb != "list" {
 		return false
 	}
-	return match(f.User, r.user) && match(f.Verb, r.verb) && match(f.Resource, r.resource()) &&
-		match(f.Namespace, r.key.namespace) && match(f.Name, r.key.name)
+	return match(f.User, call.User) && match(f.Verb, call.Verb) && match(f.Resource, call.Resource) &&
+		match(f.Namespace, call.Namespace) && match(f.Name, call.Name)
 }
 
 // err is the answer that the caller gets, in the shape of a real API server's.
-func (f *Fault) err(r request) error {
-	gr := r.key.gvr.GroupResource()
+func (f *Fault) err(call Call) error {
+	resource, _, _ := strings.Cut(call.Resource, "/")
+	gr := schema.GroupResource{Group: call.Group, Resource: resource}
 	switch f.Failure {
 	case Forbidden:
 		where := "at the cluster scope"
-		if r.key.namespace != "" {
-			where = fmt.Sprintf("in the namespace %q", r.key.namespace)
+		if call.Namespace != "" {
+			where = fmt.Sprintf("in the namespace %q", call.Namespace)
 		}
-		return apierrors.NewForbidden(gr, r.key.name, fmt.Errorf("User %q cannot %s resource %q in API group %q %s", //nolint:staticcheck // the API server's own words
-			r.user, r.verb, r.resource(), gr.Group, where))
+		return apierrors.NewForbidden(gr, call.Name, fmt.Errorf("User %q cannot %s resource %q in API group %q %s", //nolint:staticcheck // the API server's own words
+			call.User, call.Verb, call.Resource, gr.Group, where))
 	case Throttled:
 		return apierrors.NewTooManyRequests("the server has received too many requests and has asked us to try again later", 1)
 	case TimedOut:

@@ -2,154 +2,135 @@ package kubed
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/kubernetes/scheme"
+	clienttesting "k8s.io/client-go/testing"
 )
 
-// maxLog bounds how many past events a watch can resume from and a stale list can
-// look back over. Like a real API server, older ones are gone.
-const maxLog = 50_000
+// The fake's tracker keeps a version of each object and shows it only on lists. Every
+// write ends in [Cluster.put] or [Cluster.drop], which count along and write the number
+// into the object, so that lists, objects and watches agree.
 
+var (
+	namespaces      = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
+	serviceAccounts = schema.GroupVersionResource{Version: "v1", Resource: "serviceaccounts"}
+	pods            = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	leases          = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
+	budgets         = schema.GroupVersionResource{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}
+)
+
+// maxPast is how many writes are remembered.
+const maxPast = 10_000
+
+// key names an object.
 type key struct {
 	gvr             schema.GroupVersionResource
 	namespace, name string
 }
 
-// event is one committed write. The objects are never changed after they are stored.
-type event struct {
-	rv       int64
-	at       time.Time
-	key      key
-	old, new runtime.Object
+// change is a write of the past.
+type change struct {
+	key
+	at      time.Time
+	version int64          // of the resource, after the write
+	was     runtime.Object // nil for a create
+	deleted bool
 }
 
-// store keeps the objects, the one resourceVersion counter of the cluster and the log
-// of what happened. It is guarded by the lock of its [Cluster].
-type store struct {
-	objects  map[schema.GroupVersionResource]map[key]runtime.Object
-	rv       int64
-	log      []event
-	lost     int64 // the newest resourceVersion that is no longer in the log
-	watchers map[*watcher]bool
+func newTracker() clienttesting.ObjectTracker {
+	return clienttesting.NewObjectTracker(scheme.Scheme, scheme.Codecs.UniversalDecoder())
 }
 
-func newStore() store {
-	return store{
-		objects:  map[schema.GroupVersionResource]map[key]runtime.Object{},
-		watchers: map[*watcher]bool{},
-	}
-}
+// kindOf returns the kind behind a resource, for every type client-go knows.
+func kindOf(gvr schema.GroupVersionResource) schema.GroupVersionKind { return kinds()[gvr] }
 
-func (s *store) get(k key) runtime.Object { return s.objects[k.gvr][k] }
-
-// all returns every object in a stable order.
-func (s *store) all() []runtime.Object {
-	var out []runtime.Object
-	for _, gvr := range slices.SortedFunc(maps.Keys(s.objects), func(a, b schema.GroupVersionResource) int {
-		return cmp.Compare(a.String(), b.String())
-	}) {
-		out = append(out, sorted(s.objects[gvr], "")...)
+var kinds = sync.OnceValue(func() map[schema.GroupVersionResource]schema.GroupVersionKind {
+	out := map[schema.GroupVersionResource]schema.GroupVersionKind{}
+	for gvk := range scheme.Scheme.AllKnownTypes() {
+		gvr, _ := meta.UnsafeGuessKindToResource(gvk)
+		out[gvr] = gvk
 	}
 	return out
+})
+
+// get returns a copy of an object, or nil.
+func (c *Cluster) get(k key) runtime.Object {
+	obj, err := c.tracker.Get(k.gvr, k.namespace, k.name)
+	if err != nil {
+		return nil
+	}
+	return obj
 }
 
-// list returns the objects of a resource, of one namespace or of all for "".
-func (s *store) list(gvr schema.GroupVersionResource, namespace string) []runtime.Object {
-	return sorted(s.objects[gvr], namespace)
+// list returns copies of the objects of a namespace, or of all for "".
+func (c *Cluster) list(gvr schema.GroupVersionResource, namespace string) []runtime.Object {
+	list, err := c.tracker.List(gvr, kindOf(gvr), namespace)
+	if err != nil {
+		return nil
+	}
+	objs, err := meta.ExtractList(list)
+	if err != nil {
+		return nil
+	}
+	return objs
 }
 
-// listAt returns what list returned at an earlier moment, and the resourceVersion then.
-func (s *store) listAt(gvr schema.GroupVersionResource, namespace string, at time.Time) ([]runtime.Object, int64) {
-	then := maps.Clone(s.objects[gvr])
-	if then == nil {
-		then = map[key]runtime.Object{}
+// put stores obj in the place of old, which is nil for a new object.
+func (c *Cluster) put(k key, old, obj runtime.Object) error {
+	m, err := meta.Accessor(obj)
+	if err != nil {
+		return apierrors.NewInternalError(err)
 	}
-	rv := s.rv
-	for _, e := range slices.Backward(s.log) {
-		if !e.at.After(at) {
-			break
-		}
-		rv = e.rv - 1
-		if e.key.gvr != gvr {
-			continue
-		}
-		if e.old == nil {
-			delete(then, e.key)
-		} else {
-			then[e.key] = e.old
-		}
-	}
-	return sorted(then, namespace), rv
-}
-
-func sorted(objs map[key]runtime.Object, namespace string) []runtime.Object {
-	keys := make([]key, 0, len(objs))
-	for k := range objs {
-		if namespace == "" || k.namespace == namespace {
-			keys = append(keys, k)
-		}
-	}
-	slices.SortFunc(keys, func(a, b key) int {
-		return cmp.Or(cmp.Compare(a.namespace, b.namespace), cmp.Compare(a.name, b.name))
-	})
-	out := make([]runtime.Object, len(keys))
-	for i, k := range keys {
-		out[i] = objs[k]
-	}
-	return out
-}
-
-// commit stores obj under the next resourceVersion, or deletes for nil, and tells
-// watchers and observers. It owns obj from then on.
-func (c *Cluster) commit(k key, old, obj runtime.Object) {
-	s := &c.store
-	s.rv++
-	seen, deleted := obj, obj == nil
-	if deleted {
-		seen = old.DeepCopyObject() // a watch shows a deleted object with the version of its deletion
-		delete(s.objects[k.gvr], k)
+	m.SetResourceVersion(strconv.FormatInt(max(c.versions[k.gvr], 1)+1, 10))
+	if old == nil {
+		err = c.tracker.Create(k.gvr, obj, k.namespace)
 	} else {
-		if s.objects[k.gvr] == nil {
-			s.objects[k.gvr] = map[key]runtime.Object{}
-		}
-		s.objects[k.gvr][k] = obj
+		err = c.tracker.Update(k.gvr, obj, k.namespace)
 	}
-	if m, err := meta.Accessor(seen); err == nil {
-		m.SetResourceVersion(strconv.FormatInt(s.rv, 10))
+	if err != nil {
+		return err
 	}
-	e := event{rv: s.rv, at: c.clock.Now(), key: k, old: old, new: obj}
-	if len(s.log) >= maxLog {
-		s.lost = s.log[maxLog/2-1].rv
-		s.log = slices.Clone(s.log[maxLog/2:])
+	c.versions[k.gvr] = max(c.versions[k.gvr], 1) + 1
+	c.tell(change{key: k, was: old}, obj)
+	return nil
+}
+
+// drop takes an object out of the tracker.
+func (c *Cluster) drop(k key, old runtime.Object) error {
+	if err := c.tracker.Delete(k.gvr, k.namespace, k.name); err != nil {
+		return err
 	}
-	s.log = append(s.log, e)
-	for w := range s.watchers {
-		w.offer(e, seen)
+	c.tell(change{key: k, was: old, deleted: true}, old)
+	return nil
+}
+
+// tell hands a write to who follows the cluster.
+func (c *Cluster) tell(ch change, obj runtime.Object) {
+	ch.at, ch.version = c.clock.Now(), c.versions[ch.gvr]
+	c.past = append(c.past, ch)
+	c.past = c.past[max(0, len(c.past)-maxPast):]
+	for _, w := range c.watchers {
+		w.drain()
 	}
 	for _, f := range c.observers {
-		f(seen, deleted)
+		f(obj.DeepCopyObject(), ch.deleted)
 	}
 }
 
-// shown returns the event as a watcher with the filter sees it, if it does: an object
-// that stops matching is deleted for it, and one that begins to is added.
-func (e event) shown(f filter, seen runtime.Object) (watch.Event, bool) {
-	was := e.old != nil && f.matches(e.old)
-	is := e.new != nil && f.matches(e.new)
-	switch {
-	case is && was:
-		return watch.Event{Type: watch.Modified, Object: seen.DeepCopyObject()}, true
-	case is:
-		return watch.Event{Type: watch.Added, Object: seen.DeepCopyObject()}, true
-	case was:
-		return watch.Event{Type: watch.Deleted, Object: seen.DeepCopyObject()}, true
+// resources are those that have been written, in a stable order.
+func (c *Cluster) resources() []schema.GroupVersionResource {
+	var out []schema.GroupVersionResource
+	for gvr := range c.versions {
+		out = append(out, gvr)
 	}
-	return watch.Event{}, false
+	slices.SortFunc(out, func(a, b schema.GroupVersionResource) int { return cmp.Compare(a.String(), b.String()) })
+	return out
 }

@@ -2,6 +2,7 @@ package kubed
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -12,110 +13,83 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 )
 
-// watcher is one open watch. Its queue has no bound, because the fake's own watchers
-// panic after a hundred events that nobody has read yet.
+// The fake's watches panic when a hundred events wait to be read, ignore field
+// selectors, and miss what was deleted between a list and the watch that follows it.
+
+// watcher takes events from the tracker's watch as they come, and keeps them for a
+// reader that takes its time.
 type watcher struct {
-	cluster   *Cluster
-	key       key // the resource, and the namespace or "" for all
-	filter    filter
-	result    chan watch.Event
-	stopped   chan struct{}
-	stop      sync.Once
-	wake      chan struct{}
-	mu        sync.Mutex
-	queue     []watch.Event
-	exhausted bool
+	*watch.ProxyWatcher
+	from    watch.Interface
+	matches func(runtime.Object) bool
+	out     chan watch.Event
+	wake    chan struct{}
+
+	mu    sync.Mutex
+	queue []watch.Event
 }
 
-func (c *Cluster) serveWatch(user string) clienttesting.WatchReactionFunc {
-	return func(action clienttesting.Action) (bool, watch.Interface, error) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		req := newRequest(user, action)
-		if f := c.fault(req); f != nil {
-			err := f.err(req)
-			c.record(req, err)
-			return true, nil, err
-		}
-		c.record(req, nil)
-		w, err := c.watch(req)
-		return true, w, err
-	}
-}
-
-// watch opens a watch: from the objects as they are where no resourceVersion is given,
-// else from the events since then.
-//
-// https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-watch
-func (c *Cluster) watch(req request) (watch.Interface, error) {
-	f, err := newFilter(req.key.gvr, req.list.LabelSelector, req.list.FieldSelector)
+// watch opens a watch that begins with what a list at the resourceVersion would not
+// show, which is everything for none.
+func (c *Cluster) watch(a clienttesting.WatchActionImpl) (watch.Interface, error) {
+	sel, err := fieldSelector(a.Resource, a.ListOptions.FieldSelector)
 	if err != nil {
 		return nil, err
 	}
-	w := &watcher{
-		cluster: c,
-		key:     req.key,
-		filter:  f,
-		result:  make(chan watch.Event),
-		stopped: make(chan struct{}),
-		wake:    make(chan struct{}, 1),
+	var since int64
+	if rv := a.ListOptions.ResourceVersion; rv != "" {
+		if since, err = strconv.ParseInt(rv, 10, 64); err != nil {
+			return nil, apierrors.NewBadRequest(fmt.Sprintf("invalid resource version %q: %v", rv, err))
+		}
 	}
-	if err := w.catchUp(&c.store, req.list.ResourceVersion); err != nil {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	from, err := c.tracker.Watch(a.Resource, a.Namespace)
+	if err != nil {
 		return nil, err
 	}
-	if !w.exhausted {
-		c.store.watchers[w] = true
+	out := make(chan watch.Event)
+	w := &watcher{ProxyWatcher: watch.NewProxyWatcher(out), from: from, out: out, wake: make(chan struct{}, 1),
+		matches: func(obj runtime.Object) bool { return sel.Matches(fieldsOf(obj)) }}
+	if sel.Empty() {
+		w.matches = func(runtime.Object) bool { return true }
 	}
-	go w.pump()
+	for _, obj := range c.list(a.Resource, a.Namespace) {
+		if versionOf(obj) > since {
+			w.push(watch.Event{Type: watch.Added, Object: obj})
+		}
+	}
+	for _, ch := range c.past {
+		if ch.deleted && ch.gvr == a.Resource && (a.Namespace == "" || a.Namespace == ch.namespace) &&
+			since > 0 && ch.version >= since && c.get(ch.key) == nil {
+			w.push(watch.Event{Type: watch.Deleted, Object: ch.was.DeepCopyObject()})
+		}
+	}
+	c.watchers = append(c.watchers, w)
+	go c.pump(w)
 	return w, nil
 }
 
-func (w *watcher) catchUp(s *store, from string) error {
-	if from == "" || from == "0" {
-		for _, obj := range s.list(w.key.gvr, w.key.namespace) {
-			if w.filter.matches(obj) {
-				w.push(watch.Event{Type: watch.Added, Object: obj.DeepCopyObject()})
+// drain takes what the tracker has put in its channel. It is called after every write,
+// so that there is never more than one event.
+func (w *watcher) drain() {
+	for {
+		select {
+		case ev, ok := <-w.from.ResultChan():
+			if !ok {
+				return
 			}
+			w.push(ev)
+		default:
+			return
 		}
-		return nil
-	}
-	rv, err := strconv.ParseInt(from, 10, 64)
-	if err != nil {
-		return apierrors.NewBadRequest(fmt.Sprintf("invalid resource version %q: %v", from, err))
-	}
-	if rv < s.lost {
-		gone := apierrors.NewResourceExpired(fmt.Sprintf("too old resource version: %d (%d)", rv, s.lost+1))
-		w.push(watch.Event{Type: watch.Error, Object: &gone.ErrStatus})
-		w.exhausted = true
-		return nil
-	}
-	for _, e := range s.log {
-		if e.rv <= rv {
-			continue
-		}
-		seen := e.new
-		if seen == nil {
-			seen = e.old.DeepCopyObject()
-			if m, err := meta.Accessor(seen); err == nil {
-				m.SetResourceVersion(strconv.FormatInt(e.rv, 10))
-			}
-		}
-		w.offer(e, seen)
-	}
-	return nil
-}
-
-// offer queues an event that concerns the watch.
-func (w *watcher) offer(e event, seen runtime.Object) {
-	if e.key.gvr != w.key.gvr || w.key.namespace != "" && w.key.namespace != e.key.namespace {
-		return
-	}
-	if ev, ok := e.shown(w.filter, seen); ok {
-		w.push(ev)
 	}
 }
 
 func (w *watcher) push(ev watch.Event) {
+	if !w.matches(ev.Object) {
+		return
+	}
 	w.mu.Lock()
 	w.queue = append(w.queue, ev)
 	w.mu.Unlock()
@@ -125,9 +99,15 @@ func (w *watcher) push(ev watch.Event) {
 	}
 }
 
-// pump hands queued events to the reader until the watch is stopped.
-func (w *watcher) pump() {
-	defer close(w.result)
+// pump hands events to the reader until the watch is stopped.
+func (c *Cluster) pump(w *watcher) {
+	defer close(w.out)
+	defer func() {
+		w.from.Stop()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.watchers = slices.DeleteFunc(c.watchers, func(x *watcher) bool { return x == w })
+	}()
 	for {
 		w.mu.Lock()
 		batch := w.queue
@@ -135,48 +115,27 @@ func (w *watcher) pump() {
 		w.mu.Unlock()
 		for _, ev := range batch {
 			select {
-			case w.result <- ev:
-			case <-w.stopped:
+			case w.out <- ev:
+			case <-w.StopChan():
 				return
 			}
 		}
-		if len(batch) > 0 {
-			continue
-		}
-		if w.exhausted {
-			return
-		}
 		select {
 		case <-w.wake:
-		case <-w.stopped:
+		case <-w.StopChan():
 			return
 		}
 	}
 }
 
-// ResultChan implements [watch.Interface].
-func (w *watcher) ResultChan() <-chan watch.Event { return w.result }
-
-// Stop implements [watch.Interface].
-func (w *watcher) Stop() {
-	w.stop.Do(func() {
-		close(w.stopped)
-		w.cluster.mu.Lock()
-		delete(w.cluster.store.watchers, w)
-		w.cluster.mu.Unlock()
-	})
-}
-
-// BreakWatches ends every open watch, as an API server that restarts does. Informers
-// open new ones.
-func (c *Cluster) BreakWatches() {
-	c.mu.Lock()
-	open := make([]*watcher, 0, len(c.store.watchers))
-	for w := range c.store.watchers {
-		open = append(open, w)
+func versionOf(obj runtime.Object) int64 {
+	m, err := meta.Accessor(obj)
+	if err != nil {
+		return 0
 	}
-	c.mu.Unlock()
-	for _, w := range open {
-		w.Stop()
+	n, err := strconv.ParseInt(m.GetResourceVersion(), 10, 64)
+	if err != nil {
+		return 0
 	}
+	return n
 }

@@ -3,366 +3,214 @@ package kubed
 import (
 	"errors"
 	"fmt"
-	"strconv"
+	"reflect"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/validation"
+	"k8s.io/apimachinery/pkg/api/validation/path"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	clienttesting "k8s.io/client-go/testing"
 )
+
+// The fake lets a stale update win, lets a patch change a uid or make the object that
+// it was meant for anew, stores dry runs, and writes spec and status together.
 
 // errStale is the API server's text for a lost optimistic lock.
 var errStale = errors.New("the object has been modified; please apply your changes to the latest version and try again")
 
-// prepareCreate checks the request and sets the fields that belong to the server.
-func (c *Cluster) prepareCreate(req *request, obj runtime.Object) error {
-	m, err := meta.Accessor(obj)
+// write answers creates, updates and patches.
+func (c *Cluster) write(a clienttesting.Action) (bool, runtime.Object, error) {
+	obj, err := c.doWrite(a)
 	if err != nil {
-		return apierrors.NewBadRequest(err.Error())
+		return true, nil, err
 	}
-	if m.GetNamespace() == "" {
-		m.SetNamespace(req.key.namespace)
+	return true, obj, nil
+}
+
+func (c *Cluster) doWrite(a clienttesting.Action) (runtime.Object, error) {
+	old := c.get(keyOf(a))
+	switch a := a.(type) {
+	case clienttesting.CreateActionImpl:
+		m, err := meta.Accessor(a.Object)
+		if err != nil {
+			return nil, apierrors.NewBadRequest(err.Error())
+		}
+		m.SetManagedFields(nil)
+		if err := c.makeNew(a.Resource, m, a.Object); err != nil {
+			return nil, err
+		}
+		old = c.get(keyOf(a)) // now that it has a name
+	case clienttesting.UpdateActionImpl:
+		if old == nil {
+			return nil, notFound(keyOf(a))
+		}
+		if err := checkUpdate(a, old); err != nil {
+			return nil, err
+		}
+	case clienttesting.PatchActionImpl:
+		if err := checkPatch(a); err != nil {
+			return nil, err
+		}
 	}
-	if m.GetNamespace() != req.key.namespace {
-		return apierrors.NewBadRequest("the namespace of the provided object does not match the namespace sent on the request")
+	obj, err := c.try(a, old)
+	if err != nil {
+		return nil, err
 	}
-	if err := c.admitNamespace(req); err != nil {
+	return c.finish(a, old, obj)
+}
+
+// checkUpdate does what is checked before an update is tried. A PUT takes the uid of
+// the object as a precondition; a patch does not, and meets the validation of metadata
+// instead. The strategies of Lease and PodDisruptionBudget ask for a resourceVersion.
+func checkUpdate(a clienttesting.UpdateActionImpl, old runtime.Object) error {
+	m, om, err := accessors(a.Object, old)
+	if err != nil {
 		return err
 	}
-	if m.GetResourceVersion() != "" {
-		return apierrors.NewInternalError(errors.New("resourceVersion should not be set on objects to be created"))
+	if uid := m.GetUID(); uid != "" {
+		if err := sameUID(keyOf(a), om, &uid); err != nil {
+			return err
+		}
 	}
-	m.SetUID("")
-	m.SetSelfLink("")
-	m.SetDeletionTimestamp(nil)
-	m.SetDeletionGracePeriodSeconds(nil)
-	m.SetManagedFields(nil)
-	m.SetCreationTimestamp(c.now())
+	if m.GetResourceVersion() == "" && (a.Resource == leases || a.Resource == budgets) {
+		return apierrors.NewInvalid(kindOf(a.Resource).GroupKind(), m.GetName(), field.ErrorList{
+			field.Invalid(field.NewPath("metadata", "resourceVersion"), 0, "must be specified for an update")})
+	}
 	return nil
 }
 
-// finishCreate validates an admitted object, and stores it unless it is a dry run.
-func (c *Cluster) finishCreate(req *request, obj runtime.Object) (runtime.Object, error) {
-	m, err := meta.Accessor(obj)
-	if err != nil {
-		return nil, apierrors.NewBadRequest(err.Error())
+func checkPatch(a clienttesting.PatchActionImpl) error {
+	var errs field.ErrorList
+	apply := a.PatchType == types.ApplyPatchType
+	if apply && a.PatchOptions.FieldManager == "" {
+		errs = append(errs, field.Required(field.NewPath("fieldManager"), "is required for apply patch"))
 	}
-	k := req.key
-	c.fillName(m, k.gvr)
-	k.name = m.GetName()
-	req.key.name = k.name
-	m.SetUID(c.mintUID(k.gvr, m))
-	if countsGenerations(k.gvr) {
-		m.SetGeneration(1)
+	if !apply && a.PatchOptions.Force != nil {
+		errs = append(errs, field.Forbidden(field.NewPath("force"), "may not be specified for non-apply patch"))
 	}
-	if err := resetStatus(k.gvr, obj); err != nil {
-		return nil, err
-	}
-	if err := validate(k.gvr, m, nil); err != nil {
-		return nil, err
-	}
-	if c.store.get(k) != nil {
-		return nil, apierrors.NewAlreadyExists(k.gvr.GroupResource(), k.name)
-	}
-	if obj, err = c.track(req, nil, obj); err != nil {
-		return nil, err
-	}
-	stripType(obj)
-	if req.dryRun {
-		return obj, nil
-	}
-	c.commit(k, nil, obj)
-	if k.gvr == namespaces {
-		c.ensureDefaultServiceAccount(k.name)
-	}
-	return obj.DeepCopyObject(), nil
-}
-
-// resetStatus empties what only the status subresource may write.
-func resetStatus(gvr schema.GroupVersionResource, obj runtime.Object) error {
-	if !hasStatus(gvr) {
+	if len(errs) == 0 {
 		return nil
 	}
-	if err := swapStatus(obj, nil); err != nil {
-		return err
-	}
-	switch o := obj.(type) {
-	case *corev1.Pod:
-		o.Status.Phase = corev1.PodPending
-	case *corev1.Namespace:
-		o.Status.Phase = corev1.NamespaceActive
-	}
-	return nil
+	return apierrors.NewInvalid(schema.GroupKind{Group: metav1.GroupName, Kind: "PatchOptions"}, "", errs)
 }
 
-// swapStatus replaces the status of obj by that of from, or empties it for nil.
-func swapStatus(obj, from runtime.Object) error {
-	to, err := asMap(obj)
+// finish makes of the outcome of a write what the API server would, and stores it
+// unless the write is a dry run.
+func (c *Cluster) finish(a clienttesting.Action, old, obj runtime.Object) (runtime.Object, error) {
+	k := keyOf(a)
+	m, om, err := accessors(obj, old)
+	if err != nil {
+		return nil, err
+	}
+	_, created := a.(clienttesting.CreateActionImpl)
+	switch {
+	case old != nil:
+		if rv := m.GetResourceVersion(); rv != "" && rv != om.GetResourceVersion() {
+			return nil, apierrors.NewConflict(k.gvr.GroupResource(), k.name, errStale)
+		}
+		if err := keep(a, m, old, obj); err != nil {
+			return nil, err
+		}
+	case !created: // server-side apply of what is absent
+		if uid := m.GetUID(); uid != "" {
+			return nil, apierrors.NewConflict(k.gvr.GroupResource(), k.name,
+				fmt.Errorf("uid mismatch: the provided object specified uid %s, and no existing object was found", uid))
+		}
+		if err := c.openNamespace(k); err != nil {
+			return nil, err
+		}
+		if err := c.makeNew(k.gvr, m, obj); err != nil {
+			return nil, err
+		}
+	}
+	if err := validate(k.gvr, m, om, old != nil); err != nil {
+		return nil, err
+	}
+	switch {
+	case old != nil && equality.Semantic.DeepEqual(old, obj):
+		return old, nil // a write that changes nothing keeps the resourceVersion
+	case dryRun(a):
+		return obj, nil
+	}
+	if err := c.put(k, old, obj); err != nil {
+		return nil, err
+	}
+	if old == nil && k.gvr == namespaces {
+		return obj, c.ensureDefaultServiceAccount(k.name)
+	}
+	return obj, nil
+}
+
+// keep carries over what a writer cannot change: on the object itself its status, on
+// the status everything else, and the server's metadata on both.
+func keep(a clienttesting.Action, m metav1.Object, old, obj runtime.Object) error {
+	old = old.DeepCopyObject()
+	om, err := meta.Accessor(old)
 	if err != nil {
 		return apierrors.NewInternalError(err)
 	}
-	delete(to, "status")
-	if from != nil {
-		f, err := asMap(from)
-		if err != nil {
-			return apierrors.NewInternalError(err)
+	if was, is := part(old, "Status"), part(obj, "Status"); a.GetSubresource() == "status" {
+		managed := m.GetManagedFields()
+		if is.IsValid() {
+			was.Set(is)
 		}
-		if s, ok := f["status"]; ok {
-			to["status"] = s
-		}
-	}
-	return fill(obj, to)
-}
-
-// update is PUT of an object, its status or its scale.
-func (c *Cluster) update(req *request) (runtime.Object, error) {
-	old := c.store.get(req.key)
-	if old == nil {
-		return nil, notFound(req.key)
-	}
-	if req.subresource == "scale" {
-		return c.updateScale(req, old)
-	}
-	if req.subresource != "" && req.subresource != "status" {
-		return nil, noSubresource(req)
-	}
-	obj := req.object.DeepCopyObject()
-	m, err := meta.Accessor(obj)
-	if err != nil {
-		return nil, apierrors.NewBadRequest(err.Error())
-	}
-	if m.GetNamespace() == "" {
-		m.SetNamespace(req.key.namespace)
-	}
-	om, err := meta.Accessor(old)
-	if err != nil {
-		return nil, apierrors.NewInternalError(err)
-	}
-	// A PUT takes the uid of the object as a precondition; a patch does not, and meets
-	// the validation of metadata instead.
-	if uid := m.GetUID(); uid != "" && uid != om.GetUID() {
-		return nil, apierrors.NewConflict(req.key.gvr.GroupResource(), req.key.name,
-			fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", uid, om.GetUID())) //nolint:staticcheck // the API server's own words
-	}
-	if m.GetResourceVersion() == "" && !unconditional(req.key.gvr) {
-		gvk, _ := kindOf(req.key.gvr)
-		return nil, apierrors.NewInvalid(gvk.GroupKind(), req.key.name, field.ErrorList{
-			field.Invalid(field.NewPath("metadata", "resourceVersion"), 0, "must be specified for an update"),
-		})
-	}
-	return c.replace(req, old, obj, false)
-}
-
-// replace stores obj in the place of old, once versions, metadata and the borders
-// between spec and status are checked. Where tracked is set, managedFields are done.
-func (c *Cluster) replace(req *request, old, obj runtime.Object, tracked bool) (runtime.Object, error) {
-	m, err := meta.Accessor(obj)
-	if err != nil {
-		return nil, apierrors.NewBadRequest(err.Error())
-	}
-	om, err := meta.Accessor(old)
-	if err != nil {
-		return nil, apierrors.NewInternalError(err)
-	}
-	if rv := m.GetResourceVersion(); rv != "" && rv != om.GetResourceVersion() {
-		return nil, apierrors.NewConflict(req.key.gvr.GroupResource(), req.key.name, errStale)
-	}
-	obj, err = keepServerFields(req, old, obj)
-	if err != nil {
-		return nil, err
-	}
-	if m, err = meta.Accessor(obj); err != nil {
-		return nil, apierrors.NewInternalError(err)
-	}
-	if err := validate(req.key.gvr, m, om); err != nil {
-		return nil, err
-	}
-	if err := countGeneration(req, old, obj); err != nil {
-		return nil, err
-	}
-	if !tracked {
-		if obj, err = c.track(req, old, obj); err != nil {
-			return nil, err
-		}
-	}
-	stripType(obj)
-	if equality.Semantic.DeepEqual(old, obj) {
-		return old.DeepCopyObject(), nil // a write that changes nothing keeps the resourceVersion
-	}
-	if req.dryRun {
-		return obj, nil
-	}
-	if om.GetDeletionTimestamp() != nil && len(m.GetFinalizers()) == 0 && len(om.GetFinalizers()) > 0 {
-		c.commit(req.key, old, nil)
-		return obj, nil
-	}
-	c.commit(req.key, old, obj)
-	return obj.DeepCopyObject(), nil
-}
-
-// keepServerFields carries over what a writer cannot change: on the object itself its
-// status, on the status everything else, and the server's metadata on both.
-func keepServerFields(req *request, old, obj runtime.Object) (runtime.Object, error) {
-	om, _ := meta.Accessor(old)
-	if req.subresource == "status" {
-		om2, _ := meta.Accessor(obj)
-		managed := om2.GetManagedFields()
-		status := obj
-		obj = old.DeepCopyObject()
-		if err := swapStatus(obj, status); err != nil {
-			return nil, err
-		}
-		m, _ := meta.Accessor(obj)
+		reflect.ValueOf(obj).Elem().Set(reflect.ValueOf(old).Elem())
 		m.SetManagedFields(managed)
-		return obj, nil
-	}
-	if hasStatus(req.key.gvr) {
-		if err := swapStatus(obj, old); err != nil {
-			return nil, err
-		}
-	}
-	m, err := meta.Accessor(obj)
-	if err != nil {
-		return nil, apierrors.NewInternalError(err)
+		return nil
+	} else if is.IsValid() {
+		is.Set(was)
 	}
 	if m.GetUID() == "" {
 		m.SetUID(om.GetUID())
 	}
 	m.SetResourceVersion(om.GetResourceVersion())
 	m.SetCreationTimestamp(om.GetCreationTimestamp())
-	m.SetGeneration(om.GetGeneration())
 	m.SetDeletionTimestamp(om.GetDeletionTimestamp())
 	m.SetDeletionGracePeriodSeconds(om.GetDeletionGracePeriodSeconds())
-	return obj, nil
-}
-
-// countGeneration raises metadata.generation where the spec changed.
-func countGeneration(req *request, old, obj runtime.Object) error {
-	if !countsGenerations(req.key.gvr) || req.subresource == "status" {
-		return nil
+	m.SetGeneration(om.GetGeneration())
+	if countsGenerations(a.GetResource()) && (differs("Spec", old, obj) || differs("Webhooks", old, obj)) {
+		m.SetGeneration(om.GetGeneration() + 1)
 	}
-	was, err := asMap(old)
-	if err != nil {
-		return apierrors.NewInternalError(err)
-	}
-	is, err := asMap(obj)
-	if err != nil {
-		return apierrors.NewInternalError(err)
-	}
-	if equality.Semantic.DeepEqual(was["spec"], is["spec"]) && equality.Semantic.DeepEqual(was["webhooks"], is["webhooks"]) {
-		return nil
-	}
-	m, err := meta.Accessor(obj)
-	if err != nil {
-		return apierrors.NewInternalError(err)
-	}
-	m.SetGeneration(m.GetGeneration() + 1)
 	return nil
 }
 
-// deleteOne marks or removes an object. A pod that runs on a node is only marked: the
-// kubelet removes it when its time is over.
-func (c *Cluster) deleteOne(k key, o metav1.DeleteOptions, dryRun bool) error {
-	old := c.store.get(k)
+func differs(field string, a, b runtime.Object) bool {
+	x, y := part(a, field), part(b, field)
+	return x.IsValid() && !equality.Semantic.DeepEqual(x.Interface(), y.Interface())
+}
+
+// validate checks the metadata that every resource has.
+func validate(gvr schema.GroupVersionResource, m, old metav1.Object, exists bool) error {
+	p := field.NewPath("metadata")
+	errs := validation.ValidateObjectMetaAccessor(m, m.GetNamespace() != "", path.ValidatePathSegmentName, p)
+	if exists {
+		errs = append(errs, validation.ValidateObjectMetaAccessorUpdate(m, old, p)...)
+	}
+	if len(errs) == 0 {
+		return nil
+	}
+	return apierrors.NewInvalid(kindOf(gvr).GroupKind(), m.GetName(), errs)
+}
+
+// accessors returns the metadata of an object and of what was there before, which is
+// empty for nil.
+func accessors(obj, old runtime.Object) (m, om metav1.Object, err error) {
+	if m, err = meta.Accessor(obj); err != nil {
+		return nil, nil, apierrors.NewBadRequest(err.Error())
+	}
 	if old == nil {
-		return notFound(k)
+		return m, &metav1.ObjectMeta{}, nil
 	}
-	m, err := meta.Accessor(old)
-	if err != nil {
-		return apierrors.NewInternalError(err)
+	if om, err = meta.Accessor(old); err != nil {
+		return nil, nil, apierrors.NewInternalError(err)
 	}
-	if err := precondition(k, m, o.Preconditions); err != nil {
-		return err
-	}
-	if dryRun {
-		return nil
-	}
-	grace, marked := graceOf(old, o)
-	if !marked {
-		c.commit(k, old, nil)
-		return nil
-	}
-	if m.GetDeletionTimestamp() != nil && !sooner(grace, m.GetDeletionGracePeriodSeconds()) {
-		return nil
-	}
-	obj := old.DeepCopyObject()
-	m, err = meta.Accessor(obj)
-	if err != nil {
-		return apierrors.NewInternalError(err)
-	}
-	due := metav1.NewTime(c.now().Add(seconds(grace)))
-	m.SetDeletionTimestamp(&due)
-	m.SetDeletionGracePeriodSeconds(&grace)
-	if ns, ok := obj.(*corev1.Namespace); ok {
-		ns.Status.Phase = corev1.NamespaceTerminating
-	}
-	c.commit(k, old, obj)
-	return nil
+	return m, om, nil
 }
 
-func precondition(k key, m metav1.Object, p *metav1.Preconditions) error {
-	if p == nil {
-		return nil
-	}
-	if p.UID != nil && *p.UID != m.GetUID() {
-		return apierrors.NewConflict(k.gvr.GroupResource(), k.name,
-			fmt.Errorf("Precondition failed: UID in precondition: %v, UID in object meta: %v", *p.UID, m.GetUID())) //nolint:staticcheck // the API server's own words
-	}
-	if p.ResourceVersion != nil && *p.ResourceVersion != m.GetResourceVersion() {
-		return apierrors.NewConflict(k.gvr.GroupResource(), k.name,
-			fmt.Errorf("Precondition failed: ResourceVersion in precondition: %v, ResourceVersion in object meta: %v", *p.ResourceVersion, m.GetResourceVersion())) //nolint:staticcheck // the API server's own words
-	}
-	return nil
-}
-
-// graceOf returns how long an object that is deleted stays, and whether it stays at
-// all: pods that run somewhere, namespaces, and what has finalizers.
-func graceOf(obj runtime.Object, o metav1.DeleteOptions) (grace int64, stays bool) {
-	switch t := obj.(type) {
-	case *corev1.Pod:
-		grace = 30
-		if s := t.Spec.TerminationGracePeriodSeconds; s != nil {
-			grace = *s
-		}
-		if o.GracePeriodSeconds != nil {
-			grace = *o.GracePeriodSeconds
-		}
-		done := t.Status.Phase == corev1.PodSucceeded || t.Status.Phase == corev1.PodFailed
-		if t.Spec.NodeName == "" || done {
-			grace = 0
-		}
-		return grace, grace > 0 || len(t.Finalizers) > 0
-	case *corev1.Namespace:
-		return 0, true
-	}
-	m, err := meta.Accessor(obj)
-	return 0, err == nil && len(m.GetFinalizers()) > 0
-}
-
-func sooner(grace int64, now *int64) bool { return now != nil && grace < *now }
-
-func (c *Cluster) deleteCollection(req *request) error {
-	f, err := newFilter(req.key.gvr, req.list.LabelSelector, req.list.FieldSelector)
-	if err != nil {
-		return err
-	}
-	for _, obj := range c.store.list(req.key.gvr, req.key.namespace) {
-		if !f.matches(obj) {
-			continue
-		}
-		m, err := meta.Accessor(obj)
-		if err != nil {
-			return apierrors.NewInternalError(err)
-		}
-		if err := c.deleteOne(key{req.key.gvr, m.GetNamespace(), m.GetName()}, req.delete, req.dryRun); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func formatRV(rv int64) string { return strconv.FormatInt(rv, 10) }
+func notFound(k key) error { return apierrors.NewNotFound(k.gvr.GroupResource(), k.name) }
