@@ -175,6 +175,8 @@ func (g Grant) check() error {
 	switch {
 	case g.Subject.Namespace == "" || g.Subject.ServiceAccount == "":
 		return bad("it names no ServiceAccount")
+	case !isName(g.Subject.Namespace) || !isName(g.Subject.ServiceAccount):
+		return bad(fmt.Sprintf("%q is no ServiceAccount that Kubernetes takes", g.Subject.String()))
 	case g.Cluster.Name == "" || g.Cluster.Account == "" || g.Cluster.Region == "" || g.Cluster.Partition == "":
 		return bad("its cluster has no ARN")
 	case g.Mechanism == identity.PodIdentity && g.Width > identity.WidthBare:
@@ -199,6 +201,13 @@ func (g Grant) check() error {
 		}
 	}
 	return nil
+}
+
+// isName reports whether a name has the characters of Kubernetes names alone: a
+// colon would make the subject of a token ambiguous.
+// https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
+func isName(s string) bool {
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-.") == ""
 }
 
 // requests are the questions that the grant's statement must answer with allow.

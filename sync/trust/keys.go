@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/lanyard-io/lanyard/internal/identity"
@@ -221,7 +222,7 @@ func (e *env) lookup(k *keyRef) (status, [][]byte) {
 func (e *env) podIdentity(k *keyRef) (status, [][]byte) {
 	switch k.key {
 	case keySourceAccount:
-		return e.text(e.r.Cluster.Account)
+		return e.text(cmp.Or(e.r.SourceAccount, e.r.Cluster.Account))
 	case keySourceARN:
 		return e.textOrUnsure(e.r.SourceARN)
 	case keySourceOrgID, keyResourceOrgID: // EKS demands that role and cluster share an account

@@ -98,9 +98,10 @@ type Request struct {
 	Provider string // IRSA: the ARN of the IAM OIDC provider, exact
 	Audience string // IRSA: the token's aud
 
-	SessionTags bool   // Pod Identity: EKS sends the six request tags and needs sts:TagSession
-	SourceARN   string // Pod Identity: aws:SourceArn; "" is unknown
-	OrgID       string // Pod Identity: aws:SourceOrgId, for example "o-a1b2c3d4e5"; "" is unknown
+	SessionTags   bool   // Pod Identity: EKS sends the six request tags and needs sts:TagSession
+	SourceAccount string // Pod Identity: aws:SourceAccount; "" is the cluster's account
+	SourceARN     string // Pod Identity: aws:SourceArn; "" is unknown
+	OrgID         string // Pod Identity: aws:SourceOrgId, for example "o-a1b2c3d4e5"; "" is unknown
 
 	Now time.Time // aws:CurrentTime and aws:EpochTime; zero is unknown
 

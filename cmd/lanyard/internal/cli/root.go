@@ -95,8 +95,9 @@ It compares what Git wants with four live planes: ServiceAccount annotations, IA
 policies, EKS Pod Identity associations, and what running pods were really given. It
 says what differs, and repairs what is its to repair.
 
-Every flag has an environment twin: --cluster is LANYARD_CLUSTER. AWS credentials and
-the kubeconfig are found as the AWS CLI and kubectl find them.`,
+Every flag has an environment twin: --cluster is LANYARD_CLUSTER (one value of a
+repeatable flag). AWS credentials and the kubeconfig are found as the AWS CLI and
+kubectl find them.`,
 		Example: `  # The main job on this machine, without an account or a cluster.
   lanyard sandbox --scenario demo
 
@@ -122,6 +123,7 @@ the kubeconfig are found as the AWS CLI and kubectl find them.`,
 		newSnapshot(world, talk),
 		newValidate(world, talk),
 		newSchema(world),
+		newTrust(world, talk),
 		newSandbox(world, talk),
 		newVersion(world),
 	)
