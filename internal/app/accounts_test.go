@@ -83,14 +83,14 @@ allow: [{namespaces: ["demo", "kube-*"], roles: ["arn:aws:iam::123456789012:role
 	} {
 		m := desired.Mapping{Subject: identity.Subject{Namespace: tt.namespace, ServiceAccount: tt.account},
 			Role: identity.RoleARN{Partition: "aws", Account: "123456789012", Path: "/", Name: tt.role}}
-		for from, forbid := range map[string]func(desired.Mapping) (string, bool){"configuration": app.Rails(c).Diff.Forbid, "snapshot": app.RailsOf(rails).Diff.Forbid} {
+		for from, forbid := range map[string]func(desired.Mapping) (string, bool){"configuration": app.Rails(c, nil).Diff.Forbid, "snapshot": app.RailsOf(rails).Diff.Forbid} {
 			why, forbidden := forbid(m)
 			if forbidden != (tt.why != "") || !strings.Contains(why, tt.why) {
 				t.Errorf("%s: %v with role %s: %q, %t; want %q", from, m.Subject, tt.role, why, forbidden, tt.why)
 			}
 		}
 	}
-	if why, forbidden := app.Rails(nil).Diff.Forbid(desired.Mapping{Subject: identity.Subject{Namespace: "demo", ServiceAccount: "x"}}); forbidden {
+	if why, forbidden := app.Rails(nil, nil).Diff.Forbid(desired.Mapping{Subject: identity.Subject{Namespace: "demo", ServiceAccount: "x"}}); forbidden {
 		t.Errorf("without a configuration %q is forbidden, although nothing is written", why)
 	}
 }

@@ -238,7 +238,7 @@ func TestSnapshotRoundTrip(t *testing.T) {
 		return out
 	}
 	got := kinds(diff.Compare(state, back, app.RailsOf(back.Facts().GuardRails).Diff))
-	want := kinds(diff.Compare(state, snapshot, app.Rails(s.opts.Config).Diff))
+	want := kinds(diff.Compare(state, snapshot, app.Rails(s.opts.Config, nil).Diff))
 	if !slices.Equal(got, want) || len(kinds(round.Result)) == 0 {
 		t.Errorf("from the file %v\nlive         %v", got, want)
 	}

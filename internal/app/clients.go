@@ -30,8 +30,9 @@ type clients struct {
 
 	base     aws.Config
 	accounts map[string]desired.Account
-	home     func() (string, error) // the caller's account, asked once
-	mu       sync.Mutex
+	whoami   func() (string, error) // asks for the caller's account
+	mu       sync.Mutex             // guards what follows
+	home     string                 // the caller's account, once it is known
 	iam      map[string]*iam.Client
 }
 
@@ -61,13 +62,13 @@ func newClients(ctx context.Context, o Options) (*clients, error) {
 			c.accounts[a.ID] = a
 		}
 	}
-	c.home = sync.OnceValues(func() (string, error) {
+	c.whoami = func() (string, error) {
 		id, err := c.sts.GetCallerIdentity(ctx, nil)
 		if err != nil {
 			return "", fmt.Errorf("ask STS who this is: %w", err)
 		}
 		return aws.ToString(id.Account), nil
-	})
+	}
 	return c, nil
 }
 
@@ -101,20 +102,23 @@ func kubeClient(o Options) (kubernetes.Interface, error) {
 // the role that the configuration names, with its external ID.
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_common-scenarios_third-party.html
 func (c *clients) iamOf(account string) (*iam.Client, error) {
-	home, err := c.home()
-	if err != nil {
-		return nil, err
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.home == "" {
+		home, err := c.whoami()
+		if err != nil {
+			return nil, err // and not remembered: the next round asks again
+		}
+		c.home = home
+	}
 	if client := c.iam[account]; client != nil {
 		return client, nil
 	}
 	cfg := c.base.Copy()
-	if account != home {
+	if account != c.home {
 		a, configured := c.accounts[account]
 		if !configured {
-			return nil, fmt.Errorf("account %s is not the caller's, which is %s: %w", account, home, observe.ErrUnconfigured)
+			return nil, fmt.Errorf("account %s is not the caller's, which is %s: %w", account, c.home, observe.ErrUnconfigured)
 		}
 		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(c.sts, a.Role.String(), func(o *stscreds.AssumeRoleOptions) {
 			o.RoleSessionName = "lanyard"

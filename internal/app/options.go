@@ -26,7 +26,7 @@ type Options struct {
 	Kube                kubernetes.Interface                       // in place of the kubeconfig's
 	Issuer              func(context.Context) (string, error)      // in place of asking the API server
 	AWS                 *aws.Config                                // in place of the environment's
-	DescribeInterval    time.Duration                              // how old an association's description may be; an hour if zero
+	DescribeInterval    time.Duration                              // how old an association's description may be; the observer's default if zero
 	Progress            func(what string)                          // told what is being done
 	Log                 *slog.Logger                               // the audit trail of writes
 	Now                 func() time.Time                           // the clock
@@ -43,6 +43,8 @@ type Desired struct {
 	Ref   string
 	Paths []string // in the repository
 	Token string   // for https
+	// Username goes with the token; the host's usual one if empty.
+	Username string
 }
 
 func (o Options) withDefaults() Options {
@@ -61,9 +63,6 @@ func (o Options) withDefaults() Options {
 	if o.Spacing == nil {
 		// Daemons of other clusters write the same roles (design.md section 5).
 		o.Spacing = func() time.Duration { return rand.N(10 * time.Second) }
-	}
-	if o.DescribeInterval == 0 {
-		o.DescribeInterval = time.Hour
 	}
 	if o.Config != nil && o.Cluster == "" {
 		o.Cluster = o.Config.Cluster

@@ -10,10 +10,11 @@ import (
 )
 
 // Rails returns what the operator's configuration lets a comparison and a plan do.
-// Without a configuration nothing is forbidden, because nothing is written.
-func Rails(c *desired.Configuration, self ...identity.Subject) plan.Policy {
+// Without a configuration nothing is forbidden, because nothing is written. Self is
+// lanyard's own ServiceAccount ([Self]), which is never touched.
+func Rails(c *desired.Configuration, self []identity.Subject) plan.Policy {
 	p := plan.DefaultPolicy()
-	p.Diff.Forbid = forbid(c, append(self, agent))
+	p.Diff.Forbid = forbid(c, append([]identity.Subject{agent}, self...))
 	if c == nil {
 		return p
 	}
@@ -50,7 +51,7 @@ func forbid(c *desired.Configuration, self []identity.Subject) func(desired.Mapp
 // that a report made from a file obeys the same ones.
 func RailsOf(g live.GuardRails) plan.Policy {
 	if g.Mode == "" {
-		return Rails(nil)
+		return Rails(nil, nil)
 	}
 	c := &desired.Configuration{Mode: desired.Mode(g.Mode), Prune: desired.Prune(g.Prune), OrganizationID: g.OrganizationID}
 	defaults := plan.DefaultPolicy()
@@ -64,7 +65,7 @@ func RailsOf(g live.GuardRails) plan.Policy {
 	for _, n := range g.Protect {
 		c.Protect = append(c.Protect, desired.Protect{Namespace: n, At: c.At})
 	}
-	return Rails(c)
+	return Rails(c, nil)
 }
 
 // railsFacts writes the configuration's guard rails into a snapshot.

@@ -3,7 +3,8 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/identity"
@@ -30,12 +31,13 @@ func NewReader(ctx context.Context, o Options) (*Reader, error) {
 	}
 	r := &Reader{opts: o, clients: c, observer: observe.New(observe.Options{
 		Cluster: o.Cluster, Kube: c.kube, EKS: c.eks, STS: c.sts,
-		IAM:    func(account string) (observe.IAMReader, error) { return c.iamOf(account) },
+		IAM:      func(account string) (observe.IAMReader, error) { return c.iamOf(account) },
+		Accounts: slices.Sorted(maps.Keys(c.accounts)), Region: c.base.Region,
 		Issuer: o.Issuer, Now: o.Now, DescribeInterval: o.DescribeInterval, Progress: o.Progress,
 	})}
 	if err := r.observer.Start(ctx); err != nil {
 		r.observer.Close()
-		return nil, fmt.Errorf("watch Kubernetes: %w", err)
+		return nil, err
 	}
 	return r, nil
 }
@@ -51,7 +53,7 @@ func (r *Reader) Cluster(ctx context.Context) (identity.Cluster, error) {
 // Observe looks at everything that a comparison with the state needs, and writes the
 // guard rails that are in force into the snapshot.
 func (r *Reader) Observe(ctx context.Context, state desired.State) (*live.Snapshot, error) {
-	var ask observe.Ask
+	ask := observe.Ask{GuardRails: railsFacts(r.opts.Config)}
 	for _, m := range state.Mappings {
 		ask.Subjects = append(ask.Subjects, m.Subject)
 		ask.Roles = append(ask.Roles, m.Role)
@@ -59,11 +61,5 @@ func (r *Reader) Observe(ctx context.Context, state desired.State) (*live.Snapsh
 			ask.Roles = append(ask.Roles, m.PodIdentity.TargetRole)
 		}
 	}
-	snapshot, err := r.observer.Observe(ctx, ask)
-	if err != nil {
-		return nil, err
-	}
-	facts := *snapshot.Facts()
-	facts.GuardRails = railsFacts(r.opts.Config)
-	return live.New(facts)
+	return r.observer.Observe(ctx, ask)
 }

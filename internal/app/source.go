@@ -33,7 +33,7 @@ func OpenGit(d Desired) (*Git, error) {
 		}
 		return &Git{source: tree, paths: tree.Paths()}, nil
 	}
-	source, err := gitsource.Open(gitsource.Options{URL: d.URL, Ref: d.Ref, Auth: gitsource.Auth{Token: gitsource.Secret(d.Token)}})
+	source, err := gitsource.Open(gitsource.Options{URL: d.URL, Ref: d.Ref, Auth: gitsource.Auth{Username: d.Username, Token: gitsource.Secret(d.Token)}})
 	if err != nil {
 		return nil, err
 	}

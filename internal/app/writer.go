@@ -29,6 +29,10 @@ func NewSyncer(ctx context.Context, o Options) (*Syncer, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Git first: a mistake there is found in no time, and without any access.
+	if _, err := git.Repository(ctx); err != nil {
+		return nil, errors.Join(err, git.Close())
+	}
 	reader, err := NewReader(ctx, o)
 	if err != nil {
 		return nil, errors.Join(err, git.Close())
@@ -46,7 +50,7 @@ func NewSyncer(ctx context.Context, o Options) (*Syncer, error) {
 		}
 		applier = newApplier(reader, cluster, o)
 	}
-	policy := Rails(o.Config)
+	policy := Rails(o.Config, Self())
 	if o.Settle > 0 {
 		policy.Settle = o.Settle
 	}

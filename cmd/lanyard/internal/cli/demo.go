@@ -41,10 +41,10 @@ func showFleet(ctx context.Context, s *stage) error {
 	if err != nil {
 		return err
 	}
-	policy := app.Rails(s.config)
+	policy := app.Rails(s.config, nil)
 	result := diff.Compare(state, snapshot, policy.Diff)
 	p, _ := plan.Repair(plan.Input{Revision: state.Revision, Result: result, Snapshot: snapshot, Policy: policy})
-	if err := report.NewDiff(state.Revision, result, p, snapshot.Gaps()).Text(s.out.Stdout, s.talk.paint()); err != nil {
+	if err := report.NewDiff(s.config.Mode, state.Revision, result, p, snapshot.Gaps()).Text(s.out.Stdout, s.talk.paint()); err != nil {
 		return err
 	}
 	if n, _ := s.mutations(0); n+s.kubeWrites() > 0 {

@@ -73,13 +73,14 @@ func compare(ctx context.Context, w *where, world World, talk *voice) (report.Di
 	if err != nil {
 		return report.Diff{}, err
 	}
-	policy := app.Rails(o.Config)
-	if o.Config == nil {
-		policy = app.RailsOf(snapshot.Facts().GuardRails)
+	rails := snapshot.Facts().GuardRails
+	policy, mode := app.RailsOf(rails), desired.Mode(rails.Mode)
+	if o.Config != nil {
+		policy, mode = app.Rails(o.Config, app.Self()), o.Config.Mode
 	}
 	result := diff.Compare(state, snapshot, policy.Diff)
 	p, _ := plan.Repair(plan.Input{Revision: state.Revision, Result: result, Snapshot: snapshot, Policy: policy})
-	return report.NewDiff(state.Revision, result, p, snapshot.Gaps()), nil
+	return report.NewDiff(mode, state.Revision, result, p, snapshot.Gaps()), nil
 }
 
 // look reads the wishes for, and the facts of, one cluster.

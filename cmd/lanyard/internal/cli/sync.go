@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -54,13 +55,24 @@ Exit code 0: in sync afterwards. 2: differences or gaps are left. 1: no round co
 			} else if mode != "" && mode != string(desired.ModeObserve) {
 				return fmt.Errorf("--mode %s needs --config: the configuration says what may be written", mode)
 			}
+			if o.Config != nil && o.Config.Mode == desired.ModeMigrate {
+				talk.say("mode migrate: this release repairs drift and does not move workloads yet")
+			}
 			o.Log = slog.New(slog.NewJSONHandler(world.Stderr, nil))
 			syncer, err := app.NewSyncer(cmd.Context(), o)
 			if err != nil {
 				return err
 			}
 			defer syncer.Close()
-			return rounds(cmd.Context(), syncer, wait, func(r report.Round) error { return printRound(world, talk, r, output) })
+			return rounds(cmd.Context(), syncer, wait, output != "json", func(r report.Round, between bool) error {
+				switch {
+				case output == "json":
+					return json.NewEncoder(world.Stdout).Encode(r.Public())
+				case between:
+					return r.Brief(world.Stdout, talk.paint())
+				}
+				return r.Text(world.Stdout, talk.paint())
+			})
 		},
 	}
 	w.wanted(cmd)
@@ -72,32 +84,36 @@ Exit code 0: in sync afterwards. 2: differences or gaps are left. 1: no round co
 	return cmd
 }
 
-// rounds makes one round, or as many as rest takes, and prints each.
-func rounds(ctx context.Context, s *app.Syncer, wait time.Duration, print func(report.Round) error) error {
-	var last report.Round
-	var err error
-	if wait > 0 {
-		var failed error
-		last, err = s.Rest(ctx, wait, func(r report.Round) {
-			if e := print(r); failed == nil {
-				failed = e
-			}
-		})
-		if err == nil {
-			err = failed
+// rounds makes one round, or as many as rest takes, and prints each: the first and the
+// last one whole, what lies between in brief. Without whole the last is not repeated.
+func rounds(ctx context.Context, s *app.Syncer, wait time.Duration, whole bool, print func(r report.Round, between bool) error) error {
+	if wait <= 0 {
+		r, err := s.Round(ctx)
+		if err != nil {
+			return err
 		}
-	} else if last, err = s.Round(ctx); err == nil {
-		err = print(last)
+		if err := print(r, false); err != nil {
+			return err
+		}
+		return left(r)
 	}
-	if err != nil {
-		return err
+	var failed error
+	n := 0
+	last, err := s.Rest(ctx, wait, func(r report.Round) {
+		if n++; failed == nil {
+			failed = print(r, n > 1)
+		}
+	})
+	if err != nil || failed != nil {
+		return errors.Join(err, failed)
 	}
-	return differs(!last.InSync() || last.Failures() > 0)
+	if n > 1 && whole {
+		if err := print(last, false); err != nil {
+			return err
+		}
+	}
+	return left(last)
 }
 
-func printRound(world World, talk *voice, r report.Round, output string) error {
-	if output == "json" {
-		return json.NewEncoder(world.Stdout).Encode(r.Public())
-	}
-	return r.Text(world.Stdout, talk.paint())
-}
+// left ends the command by what a round left.
+func left(r report.Round) error { return differs(!r.InSync() || r.Failures() > 0) }

@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/app"
 	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/sync/report"
 )
 
 func newValidate(world World, talk *voice) *cobra.Command {
@@ -38,14 +40,21 @@ templates are expanded.`,
 				return printProblems(world, problems)
 			}
 			for _, p := range problems {
-				fmt.Fprintln(world.Stdout, p.Error())
+				fmt.Fprintln(world.Stdout, printable(p.Error()))
 			}
 			if n := len(problems); n > 0 {
-				talk.say("%d %s; nothing of this revision would be accepted", n, plural(n, "mistake"))
+				talk.say("%d %s; nothing with a mistake is accepted", n, plural(n, "mistake"))
 				return &exit{code: exitFailed}
 			}
-			_, err = fmt.Fprintf(world.Stdout, "valid: %d %s, %d mappings, %d defaults, %d waivers (%d documents of other kinds skipped)\n",
-				counts.Files, plural(counts.Files, "file"), counts.Mappings, counts.Defaults, counts.Waivers, counts.Skipped)
+			if counts.Mappings+counts.Defaults+counts.Waivers == 0 && !onlyConfiguration(&w) {
+				talk.say("no document of lanyard's was found: is this the right path?")
+			}
+			if onlyConfiguration(&w) {
+				_, err = fmt.Fprintf(world.Stdout, "valid: %s\n", w.config)
+				return err
+			}
+			_, err = fmt.Fprintf(world.Stdout, "valid: %d %s, %d %s, %d of defaults, %d %s, %d of other kinds skipped\n",
+				counts.Files, plural(counts.Files, "file"), counts.Mappings, plural(counts.Mappings, "mapping"), counts.Defaults, counts.Waivers, plural(counts.Waivers, "waiver"), counts.Skipped)
 			return err
 		},
 	}
@@ -53,6 +62,19 @@ templates are expanded.`,
 	w.rules(cmd)
 	format(cmd, &output, "text", "json")
 	return cmd
+}
+
+// onlyConfiguration reports whether nothing but a configuration is to be checked.
+func onlyConfiguration(w *where) bool { return w.config != "" && w.repo == "" && len(w.paths) == 0 }
+
+// printable makes a line safe for a terminal, and for a CI log that takes lines which
+// begin with :: for commands.
+func printable(line string) string {
+	line = report.Printable(line)
+	if strings.HasPrefix(line, "::") {
+		line = "./" + line
+	}
+	return line
 }
 
 func plural(n int, word string) string {
@@ -70,6 +92,9 @@ func validate(cmd *cobra.Command, w *where, world World) (desired.Errors, desire
 		problems = append(problems, mistakes...)
 	} else if err != nil {
 		return nil, desired.Counts{}, err
+	}
+	if onlyConfiguration(w) && (c == nil || c.Source.URL == "") {
+		return problems, desired.Counts{}, nil
 	}
 	from, err := w.desired(world, c)
 	if err != nil {
