@@ -173,7 +173,7 @@ func TestListensOnLoopbackOnly(t *testing.T) {
 func TestHandlerAnswersOnLoopbackOnly(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]int{"192.0.2.1": http.StatusForbidden, "127.0.0.1": http.StatusBadRequest} {
-		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1:0/", nil)
 		r = r.WithContext(contextWithLocal(r, address))
 		rec := httptest.NewRecorder()
 		awsd.New(awsd.Options{}).Handler().ServeHTTP(rec, r)
@@ -186,6 +186,44 @@ func TestHandlerAnswersOnLoopbackOnly(t *testing.T) {
 	awsd.New(awsd.Options{}).Handler().ServeHTTP(rec, big)
 	if rec.Code != http.StatusRequestEntityTooLarge {
 		t.Errorf("2 MiB: got %d, want 413", rec.Code)
+	}
+}
+
+// A web page that has bound a name of its own to 127.0.0.1, or that sends across origins,
+// gets nothing, and leaves nothing on record.
+func TestHandlerAnswersNoWebPage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, awsd.Options{})
+	_, port, _ := strings.Cut(strings.TrimPrefix(w.url, "http://"), ":")
+	for _, tt := range []struct {
+		host, origin string
+		want         int
+	}{
+		{"127.0.0.1:" + port, "", http.StatusBadRequest},
+		{"localhost:" + port, "", http.StatusBadRequest},
+		{"LOCALHOST:" + port, "", http.StatusBadRequest},
+		{"[::1]:" + port, "", http.StatusBadRequest},
+		{"rebound.example:" + port, "", http.StatusForbidden},
+		{"localhost.rebound.example:" + port, "", http.StatusForbidden},
+		{"192.0.2.1:" + port, "", http.StatusForbidden},
+		{"127.0.0.1:1", "", http.StatusForbidden},
+		{"127.0.0.1", "", http.StatusForbidden},
+		{"127.0.0.1:" + port, "https://rebound.example", http.StatusForbidden},
+		{"127.0.0.1:" + port, "null", http.StatusForbidden},
+	} {
+		_, before := w.Calls(0)
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, w.url, nil)
+		w.must(err)
+		r.Host = tt.host
+		if tt.origin != "" {
+			r.Header.Set("Origin", tt.origin)
+		}
+		res, err := http.DefaultClient.Do(r)
+		w.must(err)
+		w.must(res.Body.Close())
+		if _, after := w.Calls(0); res.StatusCode != tt.want || (after > before) != (tt.want == http.StatusBadRequest) {
+			t.Errorf("host %q, origin %q: got %d and %d calls on record, want %d", tt.host, tt.origin, res.StatusCode, after-before, tt.want)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -39,6 +40,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if a, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok && !a.IP.IsLoopback() {
 		http.Error(w, "the AWS double answers on loopback only", http.StatusForbidden)
 		return
+	} else if ok && !askedFor(r, a.Port) {
+		http.Error(w, "the AWS double answers to its loopback address only, and to no web page", http.StatusForbidden)
+		return
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, longestBody))
 	if err != nil {
@@ -63,6 +67,21 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(res.body) // A client that has gone is not our concern.
 }
 
+// askedFor reports whether a request is meant for this server. A web page can make a
+// browser send anything to loopback, under a host name of its own that it has bound to
+// 127.0.0.1, or across origins; no SDK does either.
+func askedFor(r *http.Request, port int) bool {
+	if _, page := r.Header["Origin"]; page {
+		return false
+	}
+	host, asked, err := net.SplitHostPort(r.Host)
+	if err != nil { // No port stands for HTTP's own.
+		host, asked = strings.TrimSuffix(strings.TrimPrefix(r.Host, "["), "]"), "80"
+	}
+	ip := net.ParseIP(host)
+	return asked == strconv.Itoa(port) && (strings.EqualFold(host, "localhost") || ip != nil && ip.IsLoopback())
+}
+
 // cut breaks the connection in the middle of the status line. Breaking it any sooner would
 // let Go's HTTP client repeat a GET by itself, and nobody would notice the fault.
 func cut(w http.ResponseWriter) {
@@ -81,7 +100,7 @@ func (s *Server) answer(r *http.Request, body []byte) response {
 	defer s.mu.Unlock()
 	c := &call{body: body, now: s.clock.Now()}
 	result, err := s.run(c, r)
-	c.Seq, c.Time, c.Mutating = len(s.calls)+1, c.now, Mutating(c.Service, c.Operation)
+	c.Seq, c.Time, c.Mutating = s.forgotten+len(s.calls)+1, c.now, Mutating(c.Service, c.Operation)
 	res := render(c, result, err)
 	if err != nil {
 		c.ErrorCode = err.code
@@ -96,7 +115,7 @@ func (s *Server) answer(r *http.Request, body []byte) response {
 	if res.silence != "" {
 		c.ErrorCode = ""
 	}
-	s.calls = append(s.calls, c.Call)
+	s.record(c.Call)
 	return res
 }
 

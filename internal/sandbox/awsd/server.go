@@ -57,6 +57,7 @@ type Server struct {
 	buckets             map[string]*bucket
 	rates               map[string]Rate
 	calls               []Call
+	forgotten           int // Calls that were recorded before the oldest in calls.
 	made                int // Counts what was given a made-up name.
 }
 
@@ -87,7 +88,7 @@ func (s *Server) SetConsistency(c Consistency) {
 }
 
 // Handler returns the HTTP side of the server. It answers requests that reached it over
-// loopback and no others.
+// loopback, under a loopback name or address, and from no web page; it refuses all others.
 func (s *Server) Handler() http.Handler { return http.HandlerFunc(s.serve) }
 
 // Start listens on address, such as "127.0.0.1:0", and returns the endpoint's URL. It
