@@ -16,6 +16,7 @@ import (
 type Diff struct {
 	Revision  string             `json:"revision"`
 	Cluster   string             `json:"cluster"`
+	Mode      desired.Mode       `json:"mode"` // empty without a configuration: then nothing is written
 	Summary   Summary            `json:"summary"`
 	Findings  []Finding          `json:"findings"`
 	Mappings  []Mapping          `json:"mappings"`
@@ -64,14 +65,17 @@ type Mapping struct {
 	On             identity.Mechanism `json:"on"`       // what a pod admitted now would get; empty for nothing
 	Class          diff.Class         `json:"class"`
 	Pods           int                `json:"pods"`
+	Unknown        []string           `json:"unknown"` // the facts that are missing
 	Position       string             `json:"position"`
 }
 
-// NewDiff makes the report of a comparison and its plan.
-func NewDiff(revision desired.Revision, r diff.Result, p plan.Plan, gaps []live.Gap) Diff {
+// NewDiff makes the report of a comparison and its plan. The mode is the
+// configuration's; empty without one.
+func NewDiff(mode desired.Mode, revision desired.Revision, r diff.Result, p plan.Plan, gaps []live.Gap) Diff {
 	d := Diff{
 		Revision:  revision.String(),
 		Cluster:   r.Cluster.Name,
+		Mode:      mode,
 		Findings:  make([]Finding, 0, len(r.Findings)),
 		Mappings:  make([]Mapping, 0, len(r.Judged)),
 		Steps:     list(p.Steps),
@@ -100,7 +104,7 @@ func NewDiff(revision desired.Revision, r diff.Result, p plan.Plan, gaps []live.
 		d.Mappings = append(d.Mappings, Mapping{
 			Namespace: j.Mapping.Subject.Namespace, ServiceAccount: j.Mapping.Subject.ServiceAccount,
 			Role: j.Mapping.Role.String(), Declared: j.Mapping.Mechanism, Wanted: j.Wanted, On: j.On,
-			Class: j.Class, Pods: len(j.Pods), Position: j.Mapping.At.String(),
+			Class: j.Class, Pods: len(j.Pods), Unknown: list(j.Unknown), Position: j.Mapping.At.String(),
 		})
 	}
 	return d

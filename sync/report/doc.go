@@ -6,6 +6,6 @@
 // stable JSON form; text and Markdown are made here too, so that a terminal, a pull
 // request and a log say the same. The package is pure: it writes to what it is given.
 //
-//	d := report.NewDiff(state.Revision, result, p, snapshot.Gaps())
+//	d := report.NewDiff(config.Mode, state.Revision, result, p, snapshot.Gaps())
 //	err := d.Markdown(w)
 package report

@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/live"
@@ -46,7 +47,7 @@ var hostile = map[string]string{
 func everywhere(s string) report.Diff {
 	role := identity.RoleARN{Partition: "aws", Account: "123456789012", Path: "/", Name: s}
 	who := subject(s, s)
-	return report.Diff{Revision: s, Cluster: s,
+	return report.Diff{Revision: s, Cluster: s, Mode: desired.Mode(s),
 		Findings: []report.Finding{
 			{Namespace: s, ServiceAccount: s, Plane: diff.PlanePods, Kind: diff.PodsUninjected, Severity: diff.Warning,
 				Message: s, Expected: s, Actual: s, Position: s, Owner: s},
@@ -55,7 +56,7 @@ func everywhere(s string) report.Diff {
 		Mappings: []report.Mapping{
 			{Namespace: s, ServiceAccount: s, Role: s, Class: diff.Held, Position: s},
 			{Namespace: s, ServiceAccount: "b", Role: s, Class: diff.Rest, Position: s},
-			{Namespace: s, ServiceAccount: "c", Role: s, Class: diff.Blind, Position: s},
+			{Namespace: s, ServiceAccount: "c", Role: s, Class: diff.Blind, Position: s, Unknown: []string{s}},
 		},
 		Steps: []plan.Step{{Subject: who, Action: plan.CreateAssociation{Role: role}, Because: s}},
 		Left: []plan.Hold{{Subject: who, Reason: plan.OwnerMustAct, Message: s,
@@ -84,8 +85,8 @@ func TestHostileText(t *testing.T) {
 					}
 				}
 			}
-			if got := strings.Count(table.String(), "\n"); got != 3 {
-				t.Errorf("%q: the table has %d lines, want a head and 2", head(s), got)
+			if got := strings.Count(table.String(), "\n"); got != 6 {
+				t.Errorf("%q: the table has %d lines, want a head, 2 rows, a blank one, a summary and a gap", head(s), got)
 			}
 		})
 	}
@@ -284,6 +285,7 @@ func TestWriteErrors(t *testing.T) {
 		"table":    func(w io.Writer) error { return d.Table(w, nil) },
 		"markdown": d.Markdown,
 		"round":    func(w io.Writer) error { return report.Round{}.Text(w, nil) },
+		"brief":    func(w io.Writer) error { return report.Round{}.Brief(w, nil) },
 	} {
 		if err := write(broken{}); !errors.Is(err, io.ErrClosedPipe) {
 			t.Errorf("%s: error %v, want %v", name, err, io.ErrClosedPipe)

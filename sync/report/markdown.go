@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/plan"
 )
 
@@ -13,15 +14,16 @@ import (
 // characters), with room for what a bot puts around it.
 const markdownLimit = 60_000
 
-// Markdown writes the report for a pull request: a verdict, a table, then what a
-// round would write, what is in sync and what is left to whom, folded. A report that would
-// be too long for a comment ends between two rows, and says how many it leaves out.
+// Markdown writes the report for a pull request: a verdict, a table with the worst
+// first, then what a round would write, what is in sync and what is left to whom,
+// folded. A report that would be too long for a comment ends between two rows, and
+// says how many it leaves out.
 func (d Diff) Markdown(w io.Writer) error {
-	p, short, states := &page{}, d.shortNames(), d.states()
+	p, short, states, findings := &page{}, d.shortNames(), d.states(), d.worstFirst()
 	p.write("### lanyard: %s\n\n", verdict(d))
 	p.write("Cluster %s, revision %s. %s.\n", code(d.Cluster), code(d.Revision), d.Summary.line())
-	p.section("\n| ServiceAccount | plane | finding | expected | actual | where |\n|---|---|---|---|---|---|\n", "", len(d.Findings), func(i int) string {
-		f := d.Findings[i]
+	p.section("\n| ServiceAccount | plane | finding | expected | actual | where |\n|---|---|---|---|---|---|\n", "", len(findings), func(i int) string {
+		f := findings[i]
 		m, mapped := states[f.subject()]
 		state := ""
 		if mapped {
@@ -29,14 +31,16 @@ func (d Diff) Markdown(w io.Writer) error {
 		}
 		return findingRow(f, state, short)
 	})
-	p.folded("What a round would write", len(d.Steps), func(i int) string {
+	title := wouldWrite(d.Mode)
+	p.folded(strings.ToUpper(title[:1])+title[1:], len(d.Steps), func(i int) string {
 		s := d.Steps[i]
 		return fmt.Sprintf("- %s %s: %s\n", s.Effect, code(s.Subject.String()), prose(s.Action.String()))
 	})
 	p.folded("What could not be read", len(d.Gaps), func(i int) string { return "- " + prose(d.Gaps[i].String()) + "\n" })
-	silent := d.silent()
-	p.folded("Mappings with a missing fact", len(silent), func(i int) string {
-		return fmt.Sprintf("- %s %s\n", code(silent[i].subject()), silent[i].state())
+	blind := d.blind()
+	p.folded("Mappings with a missing fact", len(blind), func(i int) string {
+		m := blind[i]
+		return fmt.Sprintf("- %s %s: %s\n", code(m.subject()), m.state(), prose(short(strings.Join(m.unknown(), ", "))))
 	})
 	p.named("In sync", d.inSync())
 	unmanaged := d.Unmanaged[:min(len(d.Unmanaged), mostNamed)]
@@ -72,16 +76,31 @@ func holdRow(h plan.Hold, short func(string) string) string {
 	return row + fence("hcl", h.Handoff.HCL) + fence("json", h.Handoff.JSON) + fence("sh", h.Handoff.Command)
 }
 
+// verdict counts the findings by severity, and what could not be read.
 func verdict(d Diff) string {
-	switch {
-	case len(d.Gaps) > 0 && len(d.Findings) == 0:
-		return "not everything could be read"
-	case d.Summary.Critical > 0:
-		return count(d.Summary.Critical, "critical difference")
-	case len(d.Findings) > 0:
-		return count(len(d.Findings), "difference")
+	counts := map[diff.Severity]int{}
+	for _, f := range d.Findings {
+		counts[f.Severity]++
 	}
-	return "in sync"
+	var parts []string
+	for _, s := range []diff.Severity{diff.Critical, diff.Warning, diff.Info} {
+		switch n := counts[s]; {
+		case n == 0:
+		case s == diff.Warning:
+			parts = append(parts, count(n, string(s)))
+		default: // no plural
+			parts = append(parts, fmt.Sprintf("%d %s", n, s))
+		}
+	}
+	switch {
+	case len(parts) > 0 && len(d.Gaps) > 0:
+		parts = append(parts, count(len(d.Gaps), "gap"))
+	case len(parts) == 0 && len(d.Gaps)+len(d.blind()) > 0:
+		return "not everything could be read"
+	case len(parts) == 0:
+		return "in sync"
+	}
+	return strings.Join(parts, ", ")
 }
 
 // page is a Markdown text that stops at [markdownLimit]: from the first row that does

@@ -43,7 +43,7 @@ type PublicOutcome struct {
 // Public returns the round in its public form.
 func (r Round) Public() PublicRound {
 	p := PublicRound{Number: r.Number, Started: r.Started, Ended: r.Ended, Mode: r.Mode,
-		Diff: NewDiff(r.Revision, r.Result, r.Plan, r.Gaps), Outcomes: []PublicOutcome{}}
+		Diff: NewDiff(r.Mode, r.Revision, r.Result, r.Plan, r.Gaps), Outcomes: []PublicOutcome{}}
 	for _, o := range r.Outcomes {
 		out := PublicOutcome{Step: o.Step, Result: o.Result, Before: o.Before, After: o.After, At: o.At}
 		if o.Err != nil {

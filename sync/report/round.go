@@ -53,15 +53,9 @@ type Round struct {
 	Gaps     []live.Gap
 }
 
-// InSync reports whether the live world is as Git wants it: no finding beyond
-// information, nothing unread.
+// InSync reports whether the live world is as Git wants it: no finding, nothing unread.
 func (r Round) InSync() bool {
-	for _, f := range r.Result.Findings {
-		if f.Severity != diff.Info {
-			return false
-		}
-	}
-	return len(r.Gaps) == 0
+	return len(r.Result.Findings) == 0 && len(r.Gaps) == 0
 }
 
 // AtRest reports whether another round over the same world would find nothing to
@@ -76,12 +70,18 @@ func (r Round) AtRest() bool {
 
 // NotBefore returns the earliest moment at which waiting alone ends a hold.
 func (r Round) NotBefore() (at time.Time, waits bool) {
+	h, waits := r.next()
+	return h.NotBefore, waits
+}
+
+// next returns the hold that waiting ends first.
+func (r Round) next() (first plan.Hold, waits bool) {
 	for _, h := range r.Plan.Holds {
-		if h.Waits() && (!waits || h.NotBefore.Before(at)) {
-			at, waits = h.NotBefore, true
+		if h.Waits() && (!waits || h.NotBefore.Before(first.NotBefore)) {
+			first, waits = h, true
 		}
 	}
-	return at, waits
+	return first, waits
 }
 
 // Writes counts the steps that changed something.

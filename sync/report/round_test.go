@@ -40,7 +40,7 @@ func TestRoundInSync(t *testing.T) {
 		want  bool
 	}{
 		{"nothing found", of(), true},
-		{"information only", of(diff.Info, diff.Info), true},
+		{"information only", of(diff.Info, diff.Info), false},
 		{"a warning", of(diff.Info, diff.Warning), false},
 		{"critical", of(diff.Critical), false},
 		{"nothing found, something unread", gap, false},
@@ -131,6 +131,63 @@ func TestRoundText(t *testing.T) {
 	golden(t, "round.text", b.String())
 }
 
+// TestRoundTextNothingDone shows that a round that may not write does not say that it did.
+func TestRoundTextNothingDone(t *testing.T) {
+	t.Parallel()
+	w := example(t)
+	for _, mode := range []desired.Mode{desired.ModeObserve, ""} {
+		r := report.Round{Number: 1, Mode: mode, Revision: w.state.Revision, Cluster: w.snap.Cluster(), Result: w.result, Plan: w.plan}
+		for _, s := range w.plan.Steps {
+			r.Outcomes = append(r.Outcomes, report.Outcome{Step: s, Result: report.NotTaken})
+		}
+		why := "mode observe"
+		if mode == "" {
+			why = "no configuration"
+		}
+		var b strings.Builder
+		if err := r.Text(&b, nil); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"round 1 · cluster irsa-lab · " + why + "  main@", "\n\nwould write (" + why + ": not done)\n  not-taken   widen", "\n0 written\n"} {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("mode %q: no %q in\n%s", mode, want, b.String())
+			}
+		}
+		if strings.Contains(b.String(), "\nwritten\n") {
+			t.Errorf("mode %q: says written", mode)
+		}
+	}
+}
+
+// TestRoundBrief shows rounds that stand between two that are told in full.
+func TestRoundBrief(t *testing.T) {
+	t.Parallel()
+	w := example(t)
+	step := w.plan.Steps[0]
+	waiting := plan.Plan{Holds: []plan.Hold{
+		{Subject: subject("demo", "later"), Reason: plan.Settling, Message: "not this one", NotBefore: noon.Add(time.Hour)},
+		{Subject: subject("demo", "never"), Reason: plan.OwnerMustAct, Message: "nor this"},
+		{Subject: subject("payments", "api"), Reason: plan.Settling, NotBefore: noon.Add(time.Minute),
+			Message: "the role's trust must have been seen to allow for 1m0s; then the association is updated"},
+	}}
+	tomorrow := plan.Plan{Holds: []plan.Hold{{Reason: plan.Settling, Message: "then\x1b[2J", NotBefore: noon.Add(13 * time.Hour)}}}
+	var b strings.Builder
+	for i, r := range []report.Round{
+		{Plan: waiting, Outcomes: []report.Outcome{{Step: step, Result: report.Done, At: noon}}},
+		{Plan: waiting, Outcomes: []report.Outcome{{Step: step, Result: report.Failed, At: noon, Err: errors.New("update trust policy: Throttling")}}},
+		{Plan: waiting},
+		{Plan: tomorrow},
+		{},
+	} {
+		r.Number, r.Mode = i+2, desired.ModeRepair
+		r.Started, r.Ended = noon, noon.Add(2*time.Second+300*time.Millisecond)
+		if err := r.Brief(&b, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	golden(t, "rounds.text", b.String())
+}
+
 // TestRoundPublic shows what of a round goes out: errors and remedies as words, and
 // never null for a list.
 func TestRoundPublic(t *testing.T) {
@@ -157,7 +214,7 @@ func TestRoundPublic(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		empty, err := json.Marshal(report.NewDiff(desired.Revision{}, diff.Result{}, plan.Plan{}, nil))
+		empty, err := json.Marshal(report.NewDiff(desired.ModeRepair, desired.Revision{}, diff.Result{}, plan.Plan{}, nil))
 		if err != nil {
 			t.Fatal(err)
 		}

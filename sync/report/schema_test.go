@@ -27,13 +27,16 @@ const schemaFile = "../../docs/schemas/diff.json"
 // optional are the members that a report may lack, by the path of their object.
 // Everything else that [full] writes is required.
 var optional = map[string][]string{
-	"summary.byPlane":                                     {"association", "git", "pods", "service-account", "trust"},
-	"steps[set-annotation].with":                          {"force", "old"},
-	"steps[create-association].with":                      {"sessionPolicy", "sessionTagsOff", "targetRole"},
-	"steps[create-association].with.tags":                 {"lanyard.io/cluster"},
-	"steps[update-association].with":                      {"role", "sessionPolicy", "sessionTagsOff", "targetRole"},
-	"steps[create-association].guards[unused].is":         {"role", "templates"},
-	"steps[create-association].guards[association-is].is": {"role"},
+	"summary.byPlane": {"association", "git", "pods", "service-account", "trust"},
+	"steps[put-trust-statement].with.statement":                        {"Condition"},
+	"steps[put-trust-statement].with.statement.Condition.StringEquals": {"aws:RequestTag/eks-cluster-arn", "aws:SourceAccount"},
+	"steps[create-association].guards[trust-allows].is.requests":       {"audience", "provider"},
+	"steps[set-annotation].with":                                       {"force", "old"},
+	"steps[create-association].with":                                   {"sessionPolicy", "sessionTagsOff", "targetRole"},
+	"steps[create-association].with.tags":                              {"lanyard.io/cluster"},
+	"steps[update-association].with":                                   {"role", "sessionPolicy", "sessionTagsOff", "targetRole"},
+	"steps[create-association].guards[unused].is":                      {"role", "templates"},
+	"steps[create-association].guards[association-is].is":              {"role"},
 	"left":         {"handoff", "notBefore", "plane", "subject"},
 	"left.handoff": {"command", "hcl", "json", "owner"},
 	"gaps":         {"message", "scope"},
@@ -56,7 +59,8 @@ func full(t *testing.T) report.Diff {
 			Tags: map[string]string{"lanyard.io/cluster": "irsa-lab"}},
 			Guards: []plan.Guard{
 				plan.TrustIs{Role: role, Digest: "d"},
-				plan.TrustAllows{Role: role, Requests: []trust.Request{{Mechanism: identity.IRSA, Subject: who, Cluster: cluster}}},
+				plan.TrustAllows{Role: role, Requests: []trust.Request{{Mechanism: identity.IRSA, Subject: who, Cluster: cluster,
+					Provider: "arn:aws:iam::123456789012:oidc-provider/x", Audience: "sts.amazonaws.com"}}},
 				plan.AnnotationIs{Subject: who, UID: "u", Key: "k"},
 				plan.AssociationIs{Subject: who, ID: "a-1", Role: role},
 				plan.Unused{Subject: who, Mechanism: identity.IRSA, Role: role, Templates: true},
@@ -76,7 +80,7 @@ func full(t *testing.T) report.Diff {
 	for _, class := range []diff.Class{diff.Rest, diff.Drift, diff.Transition, diff.Held, diff.Blind} {
 		for _, m := range []identity.Mechanism{identity.None, identity.IRSA, identity.PodIdentity} {
 			result.Judged = append(result.Judged, diff.Judged{Mapping: desired.Mapping{Subject: who, Role: role,
-				Mechanism: identity.Auto}, Wanted: m, On: m, Class: class})
+				Mechanism: identity.Auto}, Wanted: m, On: m, Class: class, Unknown: []string{"pods"}})
 		}
 	}
 	p := plan.Plan{Steps: steps}
@@ -84,7 +88,7 @@ func full(t *testing.T) report.Diff {
 		p.Holds = append(p.Holds, plan.Hold{Subject: who, Plane: diff.PlaneTrust, Reason: reason, Message: "m", NotBefore: noon,
 			Handoff: &plan.Handoff{Owner: "o", What: "w", JSON: "{}", HCL: "h", Command: "c"}})
 	}
-	return report.NewDiff(desired.Revision{Ref: "main", Commit: "4f1c0c5a9a3e7b6d2f8e1a0b9c8d7e6f5a4b3c2d"}, result, p, []live.Gap{
+	return report.NewDiff(desired.ModeRepair, desired.Revision{Ref: "main", Commit: "4f1c0c5a9a3e7b6d2f8e1a0b9c8d7e6f5a4b3c2d"}, result, p, []live.Gap{
 		{Source: live.SourceWebhook, Scope: "s", Reason: live.GapRefused, Message: "m"},
 	})
 }
@@ -115,14 +119,14 @@ func decode(t *testing.T, d report.Diff) any {
 
 func TestSchemaDescribesReports(t *testing.T) {
 	t.Parallel()
-	clusterWide := report.NewDiff(desired.Revision{Ref: "worktree"}, diff.Result{Findings: []diff.Finding{
+	clusterWide := report.NewDiff(desired.ModeObserve, desired.Revision{Ref: "worktree"}, diff.Result{Findings: []diff.Finding{
 		{Plane: diff.PlaneGit, Kind: diff.ClusterMismatch, Severity: diff.Critical}}},
 		plan.Plan{Holds: []plan.Hold{{Reason: plan.ClusterMismatch}}}, nil)
 	for name, d := range map[string]report.Diff{
 		"examples":         example(t).diff(),
 		"mixed":            mixed(t).diff(),
 		"every member set": full(t),
-		"empty":            report.NewDiff(desired.Revision{}, diff.Result{}, plan.Plan{}, nil),
+		"empty":            report.NewDiff("", desired.Revision{}, diff.Result{}, plan.Plan{}, nil),
 		"cluster-wide":     clusterWide,
 	} {
 		if err := schema(t).Validate(decode(t, d)); err != nil {
@@ -195,7 +199,7 @@ func TestSchemaRefusesUnknownWords(t *testing.T) {
 	s := schema(t)
 	for _, tt := range []struct{ list, key string }{
 		{"findings", "plane"}, {"findings", "kind"}, {"findings", "severity"},
-		{"mappings", "declared"}, {"mappings", "wanted"}, {"mappings", "on"}, {"mappings", "class"}, {"mappings", "pods"}, {"mappings", "role"},
+		{"mappings", "declared"}, {"mappings", "wanted"}, {"mappings", "on"}, {"mappings", "class"}, {"mappings", "pods"}, {"mappings", "role"}, {"mappings", "unknown"},
 		{"steps", "id"}, {"steps", "subject"}, {"steps", "plane"}, {"steps", "effect"}, {"steps", "action"},
 		{"left", "subject"}, {"left", "plane"}, {"left", "reason"}, {"left", "notBefore"},
 		{"gaps", "source"}, {"gaps", "reason"},

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"unicode/utf8"
 
 	"github.com/lanyard-io/lanyard/internal/identity"
@@ -48,17 +47,20 @@ func styleOf(s diff.Severity) Style {
 	return StyleInfo
 }
 
-// Text writes the report as a person reads it on a terminal.
+// Text writes the report as a person reads it on a terminal. What is worst comes
+// first.
 func (d Diff) Text(w io.Writer, p Paint) error {
 	t := &printer{w: w, p: p, short: d.shortNames()}
-	t.f("%s  %s\n", p.paint(StyleStrong, Printable("cluster "+d.Cluster)), p.paint(StyleFaint, Printable(d.Revision)))
+	t.row(2, word{StyleStrong, "cluster " + d.Cluster}, word{StyleFaint, d.Revision})
+	t.block("", StyleFaint, 0, d.Summary.line())
 	t.findings(d)
 	t.inSync(d.inSync())
-	t.steps(d.Steps)
-	t.holds(d.Left)
+	t.steps(wouldWrite(d.Mode), d.Steps)
+	t.holds(d, "-o markdown")
 	t.gaps(d.Gaps)
 	t.unmanaged(d.Unmanaged)
-	t.f("\n%s\n", d.Summary.line())
+	t.f("\n")
+	t.block("", StyleFaint, 0, d.Summary.line())
 	return t.err
 }
 
@@ -77,6 +79,9 @@ func (t *printer) f(format string, args ...any) {
 	}
 }
 
+// title begins a section.
+func (t *printer) title(style Style, text string) { t.f("\n%s\n", t.p.paint(style, text)) }
+
 // block writes prose from column indent on. On the first line a label stands before it.
 func (t *printer) block(label string, style Style, indent int, text string) {
 	pad := strings.Repeat(" ", indent)
@@ -91,33 +96,77 @@ func (t *printer) block(label string, style Style, indent int, text string) {
 	}
 }
 
+// word is a part of a row, and how it looks.
+type word struct {
+	style Style
+	text  string
+}
+
+// plain is the style of what is not painted.
+const plain = StyleFaint + 1
+
+// row writes words beside each other; what has no room goes on, hanging, below.
+// Spaces before a word are kept, so that rows can be aligned.
+func (t *printer) row(hang int, words ...word) {
+	column := 0
+	for i, one := range words {
+		text := Printable(one.text)
+		width := utf8.RuneCountInString(text)
+		switch {
+		case i == 0:
+		case column+2+utf8.RuneCountInString(strings.TrimRight(text, " ")) > textWidth:
+			t.f("\n%*s", hang, "")
+			column = hang
+		default:
+			t.f("  ")
+			column += 2
+		}
+		if column += width; one.style != plain {
+			text = t.p.paint(one.style, text)
+		}
+		t.f("%s", text)
+	}
+	t.f("\n")
+}
+
 func (t *printer) findings(d Diff) {
 	silent := d.silent()
 	if len(d.Findings)+len(silent) == 0 {
-		t.f("\n%s\n", t.p.paint(StyleGood, "no differences"))
+		t.title(StyleGood, d.nothing())
 		return
 	}
-	states, last := d.states(), ""
-	for _, f := range d.Findings {
-		if subject := f.subject(); subject != last {
+	states, subject := d.states(), ""
+	for i, f := range d.worstFirst() {
+		if i == 0 || f.subject() != subject {
+			t.unknown(states[subject])
+			subject = f.subject()
 			m, mapped := states[subject]
 			t.subject(subject, m, mapped)
-			last = subject
 		}
 		t.finding(f)
 	}
+	t.unknown(states[subject])
 	for _, m := range silent {
 		t.subject(m.subject(), m, true)
-		t.block("", StyleFaint, 11, "a fact is missing, so nothing can be said")
+		m.Unknown = m.unknown()
+		t.unknown(m)
 	}
 }
 
 func (t *printer) subject(name string, m Mapping, mapped bool) {
-	t.f("\n%s", t.p.paint(StyleStrong, Printable(name)))
+	words := []word{{StyleStrong, name}}
 	if mapped {
-		t.f("  %s", t.p.paint(StyleFaint, m.state()))
+		words = append(words, word{StyleFaint, m.state()})
 	}
 	t.f("\n")
+	t.row(2, words...)
+}
+
+// unknown ends a subject with the facts that are missing.
+func (t *printer) unknown(m Mapping) {
+	if len(m.Unknown) > 0 {
+		t.block("  unknown", StyleWarning, 11, t.short(strings.Join(m.Unknown, ", ")))
+	}
 }
 
 func (t *printer) finding(f Finding) {
@@ -132,7 +181,7 @@ func (t *printer) finding(f Finding) {
 		t.block("           owner", StyleFaint, values, f.Owner)
 	}
 	if f.Position != "" {
-		t.f("           %s\n", t.p.paint(StyleFaint, Printable(f.Position)))
+		t.f("           %s\n", t.p.paint(StyleFaint, clip(Printable(f.Position))))
 	}
 }
 
@@ -141,17 +190,19 @@ func (t *printer) inSync(all []Mapping) {
 	if len(all) == 0 {
 		return
 	}
-	t.f("\n%s\n", t.p.paint(StyleGood, "in sync"))
+	t.title(StyleGood, "in sync")
 	shown := all[:min(len(all), mostNamed)]
 	names, mechanisms, pods := 0, 0, 0
 	for _, m := range shown {
-		names = max(names, utf8.RuneCountInString(Printable(m.subject())))
+		if n := utf8.RuneCountInString(Printable(m.subject())); n <= widestName { // one long name does not move all
+			names = max(names, n)
+		}
 		mechanisms = max(mechanisms, len(m.mechanism()))
 		pods = max(pods, len(count(m.Pods, "pod")))
 	}
 	for _, m := range shown {
-		t.f("  %-*s  %-*s  %-*s  %s\n", names, Printable(m.subject()), mechanisms, m.mechanism(), pods, count(m.Pods, "pod"),
-			t.p.paint(StyleFaint, Printable(shortName(m.Role))))
+		t.row(4, word{plain, fmt.Sprintf("  %-*s", names, Printable(m.subject()))}, word{plain, fmt.Sprintf("%-*s", mechanisms, m.mechanism())},
+			word{plain, fmt.Sprintf("%-*s", pods, count(m.Pods, "pod"))}, word{StyleFaint, shortName(m.Role)})
 	}
 	t.more(len(all) - len(shown))
 }
@@ -162,11 +213,11 @@ func (t *printer) more(n int) {
 	}
 }
 
-func (t *printer) steps(steps []plan.Step) {
+func (t *printer) steps(title string, steps []plan.Step) {
 	if len(steps) == 0 {
 		return
 	}
-	t.f("\n%s\n", t.p.paint(StyleStrong, "a round would write"))
+	t.title(StyleStrong, title)
 	for _, s := range steps {
 		t.f("  %-6s  %s\n", s.Effect, Printable(s.Subject.String()))
 		t.block("", StyleFaint, 10, s.Action.String())
@@ -174,29 +225,31 @@ func (t *printer) steps(steps []plan.Step) {
 	}
 }
 
-func (t *printer) holds(holds []plan.Hold) {
-	if len(holds) == 0 {
+// holds lists what is left. A hold that begins as a finding above does goes on from
+// there. Where Terraform's form of a statement is to be had is told in terraform.
+func (t *printer) holds(d Diff, terraform string) {
+	if len(d.Left) == 0 {
 		return
 	}
-	t.f("\n%s\n", t.p.paint(StyleStrong, "left, and why"))
+	t.title(StyleStrong, "left, and why")
 	last := ""
-	for _, h := range holds {
+	for _, h := range d.Left {
 		if who := about(h); who != last {
 			t.f("  %s\n", Printable(who))
 			last = who
 		}
-		lines := wrap(string(h.Reason)+": "+clip(Printable(t.short(h.Message))), textWidth-6)
+		lines := wrap(string(h.Reason)+": "+clip(Printable(t.short(d.news(h)))), textWidth-6)
 		t.f("    %s%s\n", t.p.paint(StyleWarning, string(h.Reason)), strings.TrimPrefix(lines[0], string(h.Reason)))
 		for _, line := range lines[1:] {
 			t.f("      %s\n", line)
 		}
-		t.handoff(h)
+		t.handoff(h, terraform)
 	}
 }
 
 // handoff writes what to hand to the owner so that it can be copied: never wrapped,
 // never shortened.
-func (t *printer) handoff(h plan.Hold) {
+func (t *printer) handoff(h plan.Hold, terraform string) {
 	const indent = "      "
 	if h.Handoff == nil {
 		return
@@ -204,13 +257,13 @@ func (t *printer) handoff(h plan.Hold) {
 	if what := h.Handoff.What; what != "" && !strings.Contains(h.Message, what) {
 		t.block("", StyleFaint, len(indent), t.short(what)+":")
 	}
-	if h.Handoff.JSON != "" {
-		for _, line := range statement(h.Handoff.JSON, textWidth-len(indent)) {
-			t.f("%s%s\n", indent, Printable(line))
+	for _, exact := range []string{h.Handoff.JSON, h.Handoff.Command} {
+		if exact != "" {
+			t.f("%s%s\n", indent, Printable(exact))
 		}
 	}
-	if h.Handoff.Command != "" {
-		t.f("%s%s\n", indent, Printable(h.Handoff.Command))
+	if h.Handoff.HCL != "" {
+		t.f("%s%s\n", indent, t.p.paint(StyleFaint, "(as Terraform: "+terraform+")"))
 	}
 }
 
@@ -218,7 +271,7 @@ func (t *printer) gaps(gaps []live.Gap) {
 	if len(gaps) == 0 {
 		return
 	}
-	t.f("\n%s\n", t.p.paint(StyleWarning, "could not be read, so nothing is written about it"))
+	t.title(StyleWarning, "could not be read, so nothing is written about it")
 	for _, g := range gaps {
 		t.block("  -", StyleFaint, 4, g.String())
 	}
@@ -228,54 +281,10 @@ func (t *printer) unmanaged(all []identity.Subject) {
 	if len(all) == 0 {
 		return
 	}
-	t.f("\n%s\n", t.p.paint(StyleFaint, "wired, not in Git, never touched"))
+	t.title(StyleFaint, "wired, not in Git, never touched")
 	shown := all[:min(len(all), mostNamed)]
 	for _, s := range shown {
 		t.f("  %s\n", Printable(s.String()))
 	}
 	t.more(len(all) - len(shown))
-}
-
-// Table writes one line for each finding, for people who look for one.
-func (d Diff) Table(w io.Writer, p Paint) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "SERVICEACCOUNT\tPLANE\tKIND\tSEVERITY\tEXPECTED\tACTUAL\tPOSITION")
-	for _, f := range d.Findings {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", Printable(f.subject()), f.Plane, f.Kind, f.Severity,
-			clip(Printable(f.Expected)), clip(Printable(f.Actual)), Printable(f.Position))
-	}
-	return tw.Flush()
-}
-
-// Text writes a round: what was found, each step and what it came to, what was left.
-func (r Round) Text(w io.Writer, p Paint) error {
-	d := NewDiff(r.Revision, r.Result, r.Plan, r.Gaps)
-	t := &printer{w: w, p: p, short: d.shortNames()}
-	head := fmt.Sprintf("round %d · cluster %s · mode %s", r.Number, r.Cluster.Name, r.Mode)
-	t.f("%s  %s\n", p.paint(StyleStrong, Printable(head)), p.paint(StyleFaint, Printable(d.Revision)))
-	t.findings(d)
-	t.inSync(d.inSync())
-	t.outcomes(r.Outcomes)
-	t.holds(d.Left)
-	t.gaps(d.Gaps)
-	t.f("\n%s; %d written\n", d.Summary.line(), r.Writes())
-	return t.err
-}
-
-func (t *printer) outcomes(all []Outcome) {
-	if len(all) == 0 {
-		return
-	}
-	t.f("\n%s\n", t.p.paint(StyleStrong, "written"))
-	for _, o := range all {
-		style := StyleGood
-		if o.Result != Done {
-			style = StyleWarning
-		}
-		t.f("  %s  %-6s  %s\n", t.p.paint(style, fmt.Sprintf("%-10s", o.Result)), o.Step.Effect, Printable(o.Step.Subject.String()))
-		t.block("", StyleFaint, 14, o.Step.Action.String())
-		if o.Err != nil {
-			t.block("", StyleFaint, 14, o.Err.Error())
-		}
-	}
 }

@@ -1,8 +1,7 @@
 package report
 
 import (
-	"bytes"
-	"encoding/json"
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -17,9 +16,10 @@ import (
 
 // The limits of what is printed for people; JSON has no limit.
 const (
-	textWidth = 100  // columns to which prose is wrapped
-	longest   = 1000 // characters of one message or value
-	mostNamed = 30   // mappings or ServiceAccounts that a list names before it counts
+	textWidth  = 100  // columns to which prose is wrapped
+	longest    = 1000 // characters of one message or value
+	widestName = 60   // columns that names are aligned to
+	mostNamed  = 30   // mappings or ServiceAccounts that a list names before it counts
 )
 
 // Printable makes text from outside (Git, AWS, Kubernetes) safe for a terminal: a
@@ -68,48 +68,6 @@ func wrap(s string, width int) []string {
 	return append(lines, line)
 }
 
-// statement lays a trust policy statement out over lines that fit a terminal, as far
-// as they can. What is not JSON is returned as it is.
-func statement(text string, width int) []string {
-	var out bytes.Buffer
-	if err := json.Indent(&out, []byte(text), "", "  "); err != nil {
-		return []string{text}
-	}
-	lines := strings.Split(out.String(), "\n")
-	for i := 0; i < len(lines); i++ {
-		lines = fold(lines, i, width)
-	}
-	return lines
-}
-
-// fold joins the object or list that begins on line i into one line, if it holds no
-// other and fits there, or has one member only.
-func fold(lines []string, i, width int) []string {
-	if !strings.HasSuffix(lines[i], "{") && !strings.HasSuffix(lines[i], "[") {
-		return lines
-	}
-	end := i + 1
-	for end < len(lines) && strings.HasSuffix(lines[end], ",") {
-		end++
-	}
-	end++ // the last member has no comma
-	if end >= len(lines) {
-		return lines
-	}
-	joined := lines[i]
-	for _, l := range lines[i+1 : end] {
-		if strings.HasSuffix(l, "{") || strings.HasSuffix(l, "[") {
-			return lines
-		}
-		joined += strings.TrimSpace(l) + " "
-	}
-	joined = strings.TrimSuffix(joined, " ") + strings.TrimSpace(lines[end])
-	if end > i+2 && utf8.RuneCountInString(joined) > width {
-		return lines
-	}
-	return slices.Replace(lines, i, end+1, joined)
-}
-
 var (
 	roleRE     = regexp.MustCompile(`arn:aws[a-z0-9-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]*[A-Za-z0-9+=@_-]`)
 	providerRE = regexp.MustCompile(`arn:aws[a-z0-9-]*:iam::[0-9]{12}:oidc-provider/[A-Za-z0-9./_-]*[A-Za-z0-9_-]`)
@@ -135,6 +93,7 @@ func (d Diff) shortNames() func(string) string {
 	}
 	for _, m := range d.Mappings {
 		learn(m.Role)
+		learn(strings.Join(m.Unknown, " "))
 	}
 	for _, s := range d.Steps {
 		learn(s.Because)
@@ -228,6 +187,84 @@ func (d Diff) silent() []Mapping {
 		told[f.subject()] = true
 	}
 	return slices.DeleteFunc(slices.Clone(d.Mappings), func(m Mapping) bool { return m.Class == diff.Rest || told[m.subject()] })
+}
+
+// blind returns the mappings of which a fact is missing, with a finding or without.
+func (d Diff) blind() []Mapping {
+	silent := map[string]bool{}
+	for _, m := range d.silent() {
+		silent[m.subject()] = true
+	}
+	return slices.DeleteFunc(slices.Clone(d.Mappings), func(m Mapping) bool { return len(m.Unknown) == 0 && !silent[m.subject()] })
+}
+
+// unknown names the facts that are missing.
+func (m Mapping) unknown() []string {
+	if len(m.Unknown) == 0 {
+		return []string{"a fact is missing"}
+	}
+	return m.Unknown
+}
+
+// nothing says that there is no finding.
+func (d Diff) nothing() string {
+	if len(d.Gaps) > 0 {
+		return "no differences in what could be read"
+	}
+	return "no differences"
+}
+
+// rank orders severities, the worst first.
+func rank(s diff.Severity) int {
+	switch s {
+	case diff.Critical:
+		return 0
+	case diff.Warning:
+		return 1
+	case diff.Info:
+	}
+	return 2
+}
+
+func (f Finding) compareSubject(g Finding) int {
+	return cmp.Or(strings.Compare(f.Namespace, g.Namespace), strings.Compare(f.ServiceAccount, g.ServiceAccount))
+}
+
+// worstFirst returns the findings with the subjects in the order of their worst
+// finding, then by name. Those of one subject stay as they are.
+func (d Diff) worstFirst() []Finding {
+	worst := map[string]int{}
+	for _, f := range d.Findings {
+		if r, found := worst[f.subject()]; !found || rank(f.Severity) < r {
+			worst[f.subject()] = rank(f.Severity)
+		}
+	}
+	findings := slices.Clone(d.Findings)
+	slices.SortStableFunc(findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(worst[a.subject()], worst[b.subject()]), a.compareSubject(b))
+	})
+	return findings
+}
+
+// news returns what a hold says beyond the findings of its subject.
+func (d Diff) news(h plan.Hold) string {
+	message := h.Message
+	for _, f := range d.Findings {
+		if f.subject() != about(h) || f.Message == "" {
+			continue
+		}
+		if h.Message == f.Message {
+			return "see above"
+		}
+		said := strings.Replace(h.Message, " ("+f.Message+")", "", 1)
+		if rest, begins := strings.CutPrefix(h.Message, f.Message); begins && (strings.HasPrefix(rest, ": ") || strings.HasPrefix(rest, "; ")) {
+			said = rest[2:]
+		}
+		if len(said) < len(message) {
+			message = said
+		}
+	}
+	return message
 }
 
 // about is what a hold is about.

@@ -18,6 +18,7 @@ const examples = "../../examples"
 
 // world is Git and a live cluster, compared and planned.
 type world struct {
+	mode   desired.Mode
 	state  desired.State
 	snap   *live.Snapshot
 	result diff.Result
@@ -27,7 +28,7 @@ type world struct {
 // example is the world of examples/fleet and examples/live.yaml.
 func example(t *testing.T) world {
 	t.Helper()
-	return compare(t, exampleFacts(t))
+	return compare(t, exampleFacts(t), desired.ModeRepair, diff.Options{})
 }
 
 func exampleFacts(t *testing.T) live.Facts {
@@ -43,7 +44,7 @@ func exampleFacts(t *testing.T) live.Facts {
 	return facts
 }
 
-func compare(t *testing.T, facts live.Facts) world {
+func compare(t *testing.T, facts live.Facts, mode desired.Mode, opts diff.Options) world {
 	t.Helper()
 	repo, err := desired.Parse(os.DirFS(examples), []string{"fleet"}, desired.Revision{Ref: "main", Commit: "4f1c0c5a9a3e7b6d2f8e1a0b9c8d7e6f5a4b3c2d"})
 	if err != nil {
@@ -53,21 +54,22 @@ func compare(t *testing.T, facts live.Facts) world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := world{snap: snap}
+	w := world{mode: mode, snap: snap}
 	if w.state, err = repo.For(snap.Cluster()); err != nil {
 		t.Fatal(err)
 	}
-	w.result = diff.Compare(w.state, snap, diff.Options{})
+	w.result = diff.Compare(w.state, snap, opts)
 	w.plan, _ = plan.Repair(plan.Input{Revision: w.state.Revision, Result: w.result, Snapshot: snap, Policy: plan.DefaultPolicy()})
 	return w
 }
 
 func (w world) diff() report.Diff {
-	return report.NewDiff(w.state.Revision, w.result, w.plan, w.snap.Gaps())
+	return report.NewDiff(w.mode, w.state.Revision, w.result, w.plan, w.snap.Gaps())
 }
 
-// mixed is the world of the examples with one subject of every class: an association
-// beside Git's IRSA, a role that nobody could read, a read that was refused.
+// mixed is the world of the examples with one subject of every class, and without a
+// configuration: an association beside Git's IRSA, a role that nobody could read, a
+// read that was refused, a guard rail in the way of drift.
 func mixed(t *testing.T) world {
 	t.Helper()
 	facts := exampleFacts(t)
@@ -79,7 +81,10 @@ func mixed(t *testing.T) world {
 		{Source: live.SourceRole, Scope: chained.String(), Reason: live.GapThrottled, Message: "Rate exceeded"},
 		{Source: live.SourcePods, Scope: "late/late-bird", Reason: live.GapRefused},
 	}
-	return compare(t, facts)
+	guarded := func(m desired.Mapping) (string, bool) {
+		return "rails.yaml:7:3: namespace kube-system is protected", m.Subject.Namespace == "kube-system"
+	}
+	return compare(t, facts, "", diff.Options{Forbid: guarded})
 }
 
 // inSync is a report of n mappings, all in sync.
