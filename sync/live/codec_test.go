@@ -177,7 +177,7 @@ func TestGeneratedRoundTrip(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(200) {
 		f := live.Facts{}
-		fill(reflect.ValueOf(&f).Elem(), rand.New(rand.NewPCG(seed, 0)))
+		randomly(seed).fill(reflect.ValueOf(&f).Elem())
 		if t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { roundTrip(t, f) }); t.Failed() {
 			return
 		}
@@ -192,53 +192,66 @@ var texts = []string{
 	"{\n  \"Version\": \"2012-10-17\"\n}\n", strings.Repeat("long ", 300), strings.Repeat("k", 2000),
 }
 
-func text(r *rand.Rand) string { return texts[r.IntN(len(texts))] }
+// filler fills facts of any shape with the values it is given.
+type filler struct {
+	count func(max int) int // 0 to max-1
+	items func() int        // in a list or map
+	text  func() string
+}
 
-// fill sets every field of v, some of them to nothing.
-func fill(v reflect.Value, r *rand.Rand) {
-	pick := func(s string) { v.SetString(s) }
+func randomly(seed uint64) filler {
+	r := rand.New(rand.NewPCG(seed, 0))
+	return filler{
+		count: r.IntN,
+		items: func() int { return r.IntN(3) },
+		text:  func() string { return texts[r.IntN(len(texts))] },
+	}
+}
+
+// fill sets every field of v.
+func (f filler) fill(v reflect.Value) {
 	switch v.Interface().(type) {
 	case time.Time:
-		at := time.Date(2026, 11, 23, 9, r.IntN(60), r.IntN(60), r.IntN(2)*r.IntN(1e9), time.UTC)
-		v.Set(reflect.ValueOf(at))
+		v.Set(reflect.ValueOf(time.Date(2026, 11, 23, 9, f.count(60), f.count(60), f.count(2)*f.count(1e9), time.UTC)))
 		return
 	case identity.RoleARN:
-		v.Set(reflect.ValueOf(identity.RoleARN{Partition: "aws", Account: account, Path: "/team/", Name: fmt.Sprint("r", r.IntN(9))}))
+		v.Set(reflect.ValueOf(identity.RoleARN{Partition: "aws", Account: account, Path: "/team/", Name: fmt.Sprint("r", f.count(9))}))
 		return
 	case live.Presence:
-		v.SetUint(uint64(r.IntN(3)))
+		v.SetUint(uint64(f.count(3)))
 		return
 	case live.Source:
-		pick(string(reads[r.IntN(len(reads))]))
+		v.SetString(string(reads[f.count(len(reads))]))
 		return
 	case live.GapReason:
-		pick(string(live.GapRefused))
+		v.SetString(string(live.GapRefused))
 		return
 	case live.Credential:
-		pick(string(live.CredentialBroken))
+		v.SetString(string(live.CredentialBroken))
 		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:
 		for i := range v.NumField() {
-			fill(v.Field(i), r)
+			f.fill(v.Field(i))
 		}
 	case reflect.Slice:
-		v.Set(reflect.MakeSlice(v.Type(), r.IntN(3), 3))
-		for i := range v.Len() {
-			fill(v.Index(i), r)
+		n := f.items()
+		v.Set(reflect.MakeSlice(v.Type(), n, n))
+		for i := range n {
+			f.fill(v.Index(i))
 		}
 	case reflect.Map:
 		v.Set(reflect.MakeMap(v.Type()))
-		for range r.IntN(3) {
-			v.SetMapIndex(reflect.ValueOf(text(r)), reflect.ValueOf(text(r)))
+		for range f.items() {
+			v.SetMapIndex(reflect.ValueOf(f.text()), reflect.ValueOf(f.text()))
 		}
 	case reflect.String:
-		pick(text(r))
+		v.SetString(f.text())
 	case reflect.Bool:
-		v.SetBool(r.IntN(2) == 0)
+		v.SetBool(f.count(2) == 1)
 	case reflect.Int:
-		v.SetInt(int64(r.IntN(1 << 30)))
+		v.SetInt(int64(f.count(1 << 30)))
 	default:
 		panic("no value for " + v.Type().String())
 	}

@@ -4,14 +4,19 @@ import (
 	"bytes"
 	"testing"
 
-	"github.com/lanyard-io/lanyard/examples"
 	"github.com/lanyard-io/lanyard/sync/live"
 )
 
 // FuzzDecode: whatever the bytes, Decode answers without panic, and what it takes is
 // written in both forms so that it reads back as the same.
 func FuzzDecode(f *testing.F) {
-	f.Add(examples.Live)
+	for _, encode := range []func(live.Facts) ([]byte, error){live.Facts.EncodeJSON, live.Facts.EncodeYAML} {
+		data, err := encode(inhabited())
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
 	f.Add([]byte(head))
 	f.Add([]byte(jsonHead + "}"))
 	f.Add([]byte(head + "nodes: [&a {name: \"x\\r\\n\\u0085\"}]\ngaps: [{source: 'kubernetes:pods', reason: failed, message: \"\\x7f\\nb\"}]\n"))

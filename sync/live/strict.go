@@ -19,6 +19,7 @@ const maxDepth = 64
 type checker struct {
 	dec    *json.Decoder
 	shapes map[reflect.Type]shape
+	texts  map[reflect.Type]bool // types that read themselves from a text
 }
 
 // shape is what an object of a struct type looks like.
@@ -28,7 +29,7 @@ type shape struct {
 }
 
 func newChecker(dec *json.Decoder) *checker {
-	return &checker{dec: dec, shapes: map[reflect.Type]shape{}}
+	return &checker{dec: dec, shapes: map[reflect.Type]shape{}, texts: map[reflect.Type]bool{}}
 }
 
 // badValue is an error with the place where it stands.
@@ -73,10 +74,8 @@ func (c *checker) value(t reflect.Type, depth int) error {
 			return fmt.Errorf("there is no value: write one, or leave the key out")
 		}
 	}
-	if word, is := token.(string); is {
-		if text, special := reflect.New(t).Interface().(encoding.TextUnmarshaler); special {
-			return text.UnmarshalText([]byte(word))
-		}
+	if word, is := token.(string); is && c.isText(t) {
+		return reflect.New(t).Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(word))
 	}
 	return nil // the rest is for encoding/json to judge
 }
@@ -95,11 +94,10 @@ func (c *checker) list(t reflect.Type, depth int) error {
 }
 
 func (c *checker) object(t reflect.Type, depth int) error {
-	_, text := reflect.New(t).Interface().(encoding.TextUnmarshaler)
-	if kind := t.Kind(); text || kind != reflect.Struct && kind != reflect.Map {
+	if kind := t.Kind(); c.isText(t) || kind != reflect.Struct && kind != reflect.Map {
 		return fmt.Errorf("an object is not what stands here (a text, number or list is)")
 	}
-	seen := map[string]bool{}
+	seen := make(map[string]bool, 8)
 	for c.dec.More() {
 		token, err := c.dec.Token()
 		if err != nil {
@@ -127,6 +125,15 @@ func (c *checker) object(t reflect.Type, depth int) error {
 	}
 	_, err := c.dec.Token()
 	return readable(err)
+}
+
+func (c *checker) isText(t reflect.Type) bool {
+	is, known := c.texts[t]
+	if !known {
+		is = reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+		c.texts[t] = is
+	}
+	return is
 }
 
 // field returns the type of a key's value.
