@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"maps"
@@ -30,23 +31,47 @@ func everyWorld(t *testing.T, check func(t *testing.T, s *sim, before live.Facts
 	}
 }
 
-// TestLaw1TrustOfLivePodsStays: whatever a round does, a pod that could assume its
-// role before it still can after it.
-func TestLaw1TrustOfLivePodsStays(t *testing.T) {
-	everyWorld(t, func(t *testing.T, s *sim, before live.Facts, p plan.Plan) {
-		old, err := live.New(before)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, pod := range before.Pods {
-			was, is := mayAssume(old, pod), mayAssume(s.snapshot(), pod)
-			for i := range was {
-				if was[i] && !is[i] {
-					t.Errorf("pod %s could assume its role, and cannot after %v", pod.Name, p.Steps)
+// TestLaw1NoPodLosesAccess: stop lanyard after any step, and every live pod that could
+// assume its role before the step still can, and so can a pod that is admitted now.
+func TestLaw1NoPodLosesAccess(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(*worlds) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			s := generated(t, seed)
+			s.step = func(before *live.Snapshot, step plan.Step) {
+				after := s.snapshot()
+				for _, pod := range before.Facts().Pods {
+					was, is := mayAssume(before, pod), mayAssume(after, pod)
+					for i := range was {
+						if was[i] && !is[i] {
+							t.Errorf("pod %s could assume its role, and cannot after %v", pod.Name, step.Action)
+						}
+					}
+				}
+				for _, m := range s.state.Mappings {
+					if mayAssume(before, admitted(before, m.Subject))[0] && !mayAssume(after, admitted(after, m.Subject))[0] {
+						t.Errorf("a pod of %s admitted now would get no credentials after %v", m.Subject, step.Action)
+					}
 				}
 			}
-		}
-	})
+			s.rest(func(live.Facts, plan.Plan) {})
+		})
+	}
+}
+
+// admitted returns the pod that the webhook would make now.
+func admitted(s *live.Snapshot, subject identity.Subject) live.Pod {
+	p := live.Pod{Namespace: subject.Namespace, ServiceAccount: subject.ServiceAccount, Containers: []live.Container{{Credential: live.CredentialNone}}}
+	if _, presence := s.Association(subject); presence == live.Present {
+		p.Containers[0].Credential = live.CredentialPodIdentity
+		return p
+	}
+	a, _ := s.ServiceAccount(subject)
+	if role := a.Annotations[diff.AnnotationRole]; role != "" {
+		p.Containers[0] = live.Container{Credential: live.CredentialIRSA, Role: role, Audience: cmp.Or(a.Annotations[diff.AnnotationAudience], diff.DefaultAudience)}
+	}
+	return p
 }
 
 // mayAssume judges each container of a pod against the live trust policies.

@@ -39,6 +39,7 @@ type sim struct {
 	state  desired.State
 	policy plan.Policy
 	memory plan.Memory
+	step   func(before *live.Snapshot, s plan.Step) // called after each step
 }
 
 func (s *sim) snapshot() *live.Snapshot {
@@ -65,7 +66,11 @@ func (s *sim) round() plan.Plan {
 				s.t.Fatalf("step %v: guard %s does not hold on the world it was planned for: %v", step.Action, g.Kind(), err)
 			}
 		}
+		before := s.snapshot()
 		s.take(step)
+		if s.step != nil {
+			s.step(before, step)
+		}
 		s.memory = s.memory.Record(s.facts.TakenAt, step)
 	}
 	return p
