@@ -134,6 +134,9 @@ func ParseConfiguration(file string, data []byte) (*Configuration, error) {
 	var c *Configuration
 	documents := 0
 	eachDocument(file, data, &errs, func(root *yaml.Node) bool {
+		if root.Kind == 0 {
+			return true
+		}
 		if documents++; documents > 1 {
 			d.wrong(root, "a second document", "write one Configuration to a file")
 			return false

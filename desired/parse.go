@@ -49,11 +49,19 @@ type waiverDraft struct {
 	role   template
 }
 
-// maxDocuments bounds the documents of a revision, the skipped ones included.
-const maxDocuments = 50_000
+// Bounds on a revision. Whatever lies in a repository costs time and memory in the
+// measure of its bytes, and one blob may stand under many names, so that bytes
+// count each time they are read.
+const (
+	// MaxBytes bounds the YAML files of a revision together.
+	MaxBytes = 64 << 20
+	// MaxDocuments bounds its documents, empty ones and those of other API groups
+	// included.
+	MaxDocuments = 50_000
+)
 
 // Parse reads every *.yaml and *.yml file of fsys at or below paths; the whole of
-// fsys where there are none. Its error is [Errors], with every mistake of the
+// fsys where there are none. It stops at [MaxBytes] and [MaxDocuments]. Its error is [Errors], with every mistake of the
 // revision that can be seen without a cluster, those of [Repository.Check]
 // included; or, where fsys cannot be read, the error that wraps fsys's.
 func Parse(fsys fs.FS, paths []string, rev Revision) (*Repository, error) {
@@ -73,7 +81,7 @@ func Parse(fsys fs.FS, paths []string, rev Revision) (*Repository, error) {
 	}
 	slices.Sort(w.files)
 	for _, name := range w.files {
-		if p.errs.full || p.documents > maxDocuments {
+		if p.errs.full || p.bytes > MaxBytes || p.documents > MaxDocuments {
 			break
 		}
 		if err := p.file(name); err != nil {
@@ -104,6 +112,7 @@ type parser struct {
 	fsys      fs.FS
 	errs      collector
 	repo      *Repository
+	bytes     int
 	documents int
 	mappings  []overlay
 	defaults  map[string]overlay // by directory
@@ -123,17 +132,23 @@ func (p *parser) file(name string) error {
 		return err
 	}
 	p.repo.counts.Files++
+	if p.bytes += len(data); p.bytes > MaxBytes {
+		p.errs.add(Position{File: name}, fmt.Sprintf("more than %d MiB of YAML files", MaxBytes>>20), "watch fewer paths")
+		return nil
+	}
 	if len(data) > maxFile {
 		p.errs.add(Position{File: name}, "the file is over 1 MiB", "split it")
 		return nil
 	}
 	d := decoder{file: name, source: data, errs: &p.errs}
 	eachDocument(name, data, &p.errs, func(root *yaml.Node) bool {
-		if p.documents++; p.documents > maxDocuments {
-			d.wrong(root, fmt.Sprintf("more than %d documents", maxDocuments), "watch fewer paths")
+		if p.documents++; p.documents > MaxDocuments {
+			d.wrong(root, fmt.Sprintf("more than %d documents", MaxDocuments), "watch fewer paths")
 			return false
 		}
-		p.document(d, root)
+		if root.Kind != 0 {
+			p.document(d, root)
+		}
 		return true
 	})
 	return nil

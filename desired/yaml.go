@@ -40,9 +40,9 @@ func (c *collector) add(at Position, what, instead string) {
 	}
 }
 
-// eachDocument calls do with the root of each document of a file that is not
-// empty, until do returns false. What is not YAML, and what would not fit into
-// the bounds, it adds to errs.
+// eachDocument calls do with the root of each document of a file, until do
+// returns false; an empty document's root has no kind. What is not YAML, and what
+// would not fit into the bounds, it adds to errs.
 func eachDocument(file string, data []byte, errs *collector, do func(*yaml.Node) bool) {
 	if at, what := unreadable(file, data); what != "" {
 		errs.add(at, what, "write UTF-8 text")
@@ -60,12 +60,12 @@ func eachDocument(file string, data []byte, errs *collector, do func(*yaml.Node)
 				"mend it at this line or just before")
 			return
 		}
-		if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
-			continue
+		root := &yaml.Node{}
+		if doc.Kind == yaml.DocumentNode && len(doc.Content) == 1 {
+			root = doc.Content[0]
 		}
-		root := doc.Content[0]
 		if root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null" && root.Value == "" {
-			continue // nothing between two separators
+			root = &yaml.Node{Line: root.Line, Column: root.Column} // nothing between two separators
 		}
 		if node, what, instead := measure(root); node != nil {
 			errs.add(Position{file, node.Line, node.Column}, what, instead)
