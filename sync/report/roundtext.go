@@ -9,12 +9,16 @@ import (
 )
 
 // Text writes a round: what was found, each step and what it came to, what was left.
+// A round after the first begins with an empty line, to stand off the one before.
 func (r Round) Text(w io.Writer, p Paint) error {
 	d := NewDiff(r.Mode, r.Revision, r.Result, r.Plan, r.Gaps)
 	t := &printer{w: w, p: p, short: d.shortNames()}
 	summary := func() {
 		t.block("", StyleFaint, 0, d.Summary.line())
 		t.f("%d written\n", r.Writes())
+	}
+	if r.Number > 1 {
+		t.f("\n")
 	}
 	t.row(2, word{StyleStrong, fmt.Sprintf("round %d · cluster %s · %s", r.Number, r.Cluster.Name, modeName(r.Mode))}, word{StyleFaint, d.Revision})
 	summary()
@@ -32,10 +36,12 @@ func (r Round) Text(w io.Writer, p Paint) error {
 }
 
 // Brief writes what a round did and, if it wrote nothing, what is waited for: enough
-// of a round that stands between two that are told in full.
+// of a round that stands between two that are told in full. It begins with an empty
+// line.
 func (r Round) Brief(w io.Writer, p Paint) error {
 	d := NewDiff(r.Mode, r.Revision, r.Result, r.Plan, r.Gaps)
 	t := &printer{w: w, p: p, short: d.shortNames()}
+	t.f("\n")
 	t.row(2, word{StyleStrong, fmt.Sprintf("round %d", r.Number)}, word{StyleFaint, clock(r.Started, r.Started)})
 	t.outcomes(r.Outcomes)
 	if r.Writes() > 0 {

@@ -106,22 +106,25 @@ type word struct {
 const plain = StyleFaint + 1
 
 // row writes words beside each other; what has no room goes on, hanging, below.
-// Spaces before a word are kept, so that rows can be aligned.
+// Spaces around a word align it with those of other rows.
 func (t *printer) row(hang int, words ...word) {
-	column := 0
+	column, padding := 0, 0
 	for i, one := range words {
 		text := Printable(one.text)
 		width := utf8.RuneCountInString(text)
+		text = strings.TrimRight(text, " ")
+		seen := utf8.RuneCountInString(text)
 		switch {
 		case i == 0:
-		case column+2+utf8.RuneCountInString(strings.TrimRight(text, " ")) > textWidth:
+		case column+2+seen > textWidth:
 			t.f("\n%*s", hang, "")
 			column = hang
 		default:
-			t.f("  ")
+			t.f("%*s", padding+2, "")
 			column += 2
 		}
-		if column += width; one.style != plain {
+		column, padding = column+width, width-seen
+		if one.style != plain {
 			text = t.p.paint(one.style, text)
 		}
 		t.f("%s", text)
