@@ -84,11 +84,17 @@ func (l *Loop) Round(ctx context.Context) (report.Round, error) {
 	return r, nil
 }
 
+// writes reports whether the loop may change anything: its mode says so, and it has
+// what it takes. Without a configuration there is no mode.
+func (l *Loop) writes() bool {
+	return (l.opts.Mode == desired.ModeRepair || l.opts.Mode == desired.ModeMigrate) && l.opts.Applier != nil
+}
+
 func (l *Loop) apply(ctx context.Context, p plan.Plan) []report.Outcome {
 	if len(p.Steps) == 0 {
 		return nil
 	}
-	if l.opts.Mode == desired.ModeObserve || l.opts.Applier == nil {
+	if !l.writes() {
 		out := make([]report.Outcome, len(p.Steps))
 		for i, s := range p.Steps {
 			out[i] = report.Outcome{Step: s, Result: report.NotTaken, At: l.opts.Now()}
@@ -126,7 +132,7 @@ func (l *Loop) Rest(ctx context.Context, limit time.Duration, sleep func(context
 			return r, err
 		}
 		seen(r)
-		if r.AtRest() || l.opts.Mode == desired.ModeObserve || stuck(r) {
+		if r.AtRest() || !l.writes() || stuck(r) {
 			return r, nil
 		}
 		pause := l.pause(r, &backoff)

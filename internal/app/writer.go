@@ -38,12 +38,12 @@ func NewSyncer(ctx context.Context, o Options) (*Syncer, error) {
 		return nil, errors.Join(err, git.Close())
 	}
 	s := &Syncer{reader: reader, git: git, opts: o}
-	mode := desired.ModeObserve
+	var mode desired.Mode // none: nothing is written
 	if o.Config != nil {
 		mode = o.Config.Mode
 	}
 	var applier lsync.Applier
-	if mode != desired.ModeObserve {
+	if mode == desired.ModeRepair || mode == desired.ModeMigrate {
 		cluster, err := reader.Cluster(ctx)
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
