@@ -10,6 +10,7 @@ import (
 	"github.com/go-git/go-billy/v5"
 	"github.com/go-git/go-billy/v5/memfs"
 	"github.com/go-git/go-billy/v5/osfs"
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/plumbing/format/idxfile"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
@@ -24,7 +25,9 @@ import (
 //
 //	spool    the bytes as they come, counted by the transport
 //	examine  every object's header and inflated length, streaming, kept nowhere
+//	judge    how long the chains of deltas are, as far as they name bases by place
 //	index    with go-git, now that nothing in the pack is larger than allowed
+//	judge    again, now that the bases named by hash are known too
 //
 // The pack stays compressed and files are inflated as they are read.
 
@@ -78,57 +81,77 @@ func spool(ctx context.Context, r io.Reader, disk billy.Filesystem, limits Limit
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("store pack: %w", err)
 	}
-	if err := examine(ctx, f, limits); err != nil {
+	objects, err := examine(ctx, f, limits)
+	if err != nil {
+		return err
+	}
+	if err := objects.judge(limits, nowhere); err != nil {
 		return err
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return fmt.Errorf("store pack: %w", err)
 	}
-	return index(f, disk, incoming)
+	idx, err := index(f, disk, incoming)
+	if err != nil {
+		return err
+	}
+	return objects.judge(limits, func(hash plumbing.Hash) (int64, bool) {
+		offset, err := idx.FindOffset(hash)
+		return offset, err == nil
+	})
 }
 
-// examine walks the pack once and refuses it if it is broken or would grow beyond
-// the limits.
-func examine(ctx context.Context, f io.Reader, limits Limits) error {
+// examine walks the pack once, lists its objects, and refuses it if it is broken
+// or would grow beyond the limits.
+func examine(ctx context.Context, f io.Reader, limits Limits) (pack, error) {
 	s := packfile.NewScanner(f)
 	_, count, err := s.Header()
 	if err != nil {
-		return fmt.Errorf("read pack: %w", err)
+		return nil, fmt.Errorf("read pack: %w", err)
 	}
 	if int64(count) > limits.Objects {
-		return over("Objects", limits.Objects, "fetch of %d objects", count)
+		return nil, over("Objects", limits.Objects, "fetch of %d objects", count)
 	}
+	var objects pack
 	var total int64
 	for range count {
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("read pack: %w", err)
+			return nil, fmt.Errorf("read pack: %w", err)
 		}
 		h, err := s.NextObjectHeader()
 		if err != nil {
-			return malformed("pack: %v", err)
+			return nil, malformed("pack: %v", err)
 		}
 		if h.Length > limits.ObjectBytes {
-			return over("ObjectBytes", limits.ObjectBytes, "fetch of an object of %d bytes", h.Length)
+			return nil, over("ObjectBytes", limits.ObjectBytes, "fetch of an object of %d bytes", h.Length)
 		}
 		var start prefix
 		if _, _, err := s.NextObject(&start); err != nil {
-			return malformed("pack: %v", err)
+			return nil, malformed("pack: %v", err)
 		}
 		size := h.Length
 		if h.Type.IsDelta() {
 			size = max(size, start.deltaTarget())
 		}
 		if size > limits.ObjectBytes {
-			return over("ObjectBytes", limits.ObjectBytes, "fetch of an object of %d bytes", size)
+			return nil, over("ObjectBytes", limits.ObjectBytes, "fetch of an object of %d bytes", size)
 		}
 		if total += size; total > limits.UnpackedBytes {
-			return over("UnpackedBytes", limits.UnpackedBytes, "fetch of more than %d bytes", limits.UnpackedBytes)
+			return nil, over("UnpackedBytes", limits.UnpackedBytes, "fetch of more than %d bytes", limits.UnpackedBytes)
 		}
+		o := packed{offset: h.Offset, size: size, base: -1}
+		switch h.Type {
+		case plumbing.OFSDeltaObject:
+			o.base = h.OffsetReference
+		case plumbing.REFDeltaObject:
+			o.ref = h.Reference
+		}
+		objects = append(objects, o)
 	}
 	if _, err := s.Checksum(); err != nil {
-		return malformed("pack: %v", err)
+		return nil, malformed("pack: %v", err)
 	}
-	return nil
+	return objects, nil
 }
 
 func over(limit string, most int64, what string, args ...any) error {
@@ -170,31 +193,31 @@ func (p *prefix) deltaTarget() int64 {
 }
 
 // index computes every object's hash and writes pack and index as Git names them.
-func index(f billy.File, disk billy.Filesystem, incoming string) (err error) {
+func index(f billy.File, disk billy.Filesystem, incoming string) (_ *idxfile.MemoryIndex, err error) {
 	table := new(idxfile.Writer)
 	parser, err := packfile.NewParser(packfile.NewScanner(f), table)
 	if err != nil {
-		return malformed("pack: %v", err)
+		return nil, malformed("pack: %v", err)
 	}
 	sum, err := parser.Parse()
 	if err != nil {
-		return malformed("pack: %v", err)
+		return nil, malformed("pack: %v", err)
 	}
 	idx, err := table.Index()
 	if err != nil {
-		return malformed("pack: %v", err)
+		return nil, malformed("pack: %v", err)
 	}
 	name := disk.Join(packDir, "pack-"+sum.String())
 	out, err := disk.Create(name + ".idx")
 	if err != nil {
-		return fmt.Errorf("store pack: %w", err)
+		return nil, fmt.Errorf("store pack: %w", err)
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
 	if _, err := idxfile.NewEncoder(out).Encode(idx); err != nil {
-		return fmt.Errorf("store pack: %w", err)
+		return nil, fmt.Errorf("store pack: %w", err)
 	}
 	if err := disk.Rename(incoming, name+".pack"); err != nil {
-		return fmt.Errorf("store pack: %w", err)
+		return nil, fmt.Errorf("store pack: %w", err)
 	}
-	return nil
+	return idx, nil
 }
