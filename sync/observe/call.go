@@ -19,6 +19,7 @@ type Limits struct {
 	Burst       int           // calls that need not wait; 50
 	Concurrency int           // calls at a time; 8
 	Call        time.Duration // for one call, the SDK's retries included; 30 s
+	Reach       time.Duration // for the API server's first answer; 5 s
 	Sync        time.Duration // for the first list of each Kubernetes resource; 30 s
 	Stale       time.Duration // for a watch to come back before what it showed counts as unread; 30 s
 }
@@ -42,6 +43,7 @@ func (l Limits) withDefaults() Limits {
 		l.Concurrency = 8
 	}
 	pick(&l.Call, 30*time.Second)
+	pick(&l.Reach, 5*time.Second)
 	pick(&l.Sync, 30*time.Second)
 	pick(&l.Stale, 30*time.Second)
 	return l

@@ -1,10 +1,12 @@
 package observe
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
@@ -16,29 +18,14 @@ import (
 	"github.com/lanyard-io/lanyard/sync/live"
 )
 
-// Cluster tells which cluster a name means to the caller: its Region, account,
-// partition and issuer. Account and Region are those of the cluster's ARN; a caller
-// of another account is an error.
-func Cluster(ctx context.Context, reader EKSReader, caller STSReader, name string) (identity.Cluster, error) {
-	limits := Limits{}.withDefaults()
-	seen, cluster, err := describeCluster(ctx, newLine(limits.EKS, limits), reader, name)
-	if err != nil {
-		return identity.Cluster{}, err
-	}
-	out, err := ask(ctx, newLine(limits.EKS, limits), caller.GetCallerIdentity, &sts.GetCallerIdentityInput{})
-	if err != nil {
-		return identity.Cluster{}, halting("ask who is calling", err)
-	}
-	if account := aws.ToString(out.Account); account != cluster.Account {
-		return identity.Cluster{}, remedy.Mark(remedy.Hold, fmt.Errorf("describe cluster %s: it is %s, but the caller's account is %s: use credentials of the cluster's account", name, seen.ARN, account))
-	}
-	return cluster, nil
-}
-
 // describeCluster asks EKS about the cluster. Without an answer there is no look.
-func describeCluster(ctx context.Context, l *line, reader EKSReader, name string) (live.Cluster, identity.Cluster, error) {
-	what := "describe cluster " + name
-	out, err := ask(ctx, l, reader.DescribeCluster, &eks.DescribeClusterInput{Name: &name})
+func (o *Observer) describeCluster(ctx context.Context) (live.Cluster, identity.Cluster, error) {
+	o.progress("asking EKS about cluster %s", o.opts.Cluster)
+	what := "describe cluster " + o.opts.Cluster
+	out, err := ask(ctx, o.eks, o.opts.EKS.DescribeCluster, &eks.DescribeClusterInput{Name: &o.opts.Cluster})
+	if missing(err) {
+		return live.Cluster{}, identity.Cluster{}, o.noCluster(ctx, err)
+	}
 	if err != nil {
 		return live.Cluster{}, identity.Cluster{}, halting(what, err)
 	}
@@ -61,6 +48,42 @@ func describeCluster(ctx context.Context, l *line, reader EKSReader, name string
 	}
 	cluster.Issuer = seen.Issuer
 	return seen, cluster, nil
+}
+
+// noCluster says where the cluster is not.
+func (o *Observer) noCluster(ctx context.Context, err error) error {
+	where := "the caller's account"
+	if arn, unknown := o.callerARN(ctx); unknown == nil && accountOf(arn) != "" {
+		where = "account " + accountOf(arn)
+	}
+	return remedy.Mark(remedy.Hold, &worded{fmt.Sprintf("EKS cluster %s is not in %s of %s: check --cluster and AWS_REGION",
+		o.opts.Cluster, cmp.Or(o.opts.Region, "this Region"), where), err})
+}
+
+// callerARN asks STS who is calling.
+func (o *Observer) callerARN(ctx context.Context) (string, error) {
+	out, err := ask(ctx, o.sts, o.opts.STS.GetCallerIdentity, &sts.GetCallerIdentityInput{})
+	if err != nil {
+		return "", err
+	}
+	return aws.ToString(out.Arn), nil
+}
+
+// foreignCaller is an error where the caller is known, and is of another account than
+// the cluster: its IAM would be taken for the cluster's.
+func foreignCaller(c live.Cluster, account string) error {
+	if caller := accountOf(c.Caller); caller != "" && caller != account {
+		return remedy.Mark(remedy.Hold, fmt.Errorf("describe cluster %s: it is %s, but the caller's account is %s: use credentials of the cluster's account", c.Name, c.ARN, caller))
+	}
+	return nil
+}
+
+// accountOf returns the account in an ARN.
+func accountOf(arn string) string {
+	if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 {
+		return parts[4]
+	}
+	return ""
 }
 
 // ClusterIssuer returns a function that asks an API server which issuer its

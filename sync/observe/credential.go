@@ -55,7 +55,7 @@ func credentialsOf(annotations map[string]string, spec *corev1.PodSpec) []live.C
 
 // skippedContainers reads the annotation as the webhook does: one line of CSV,
 // nothing trimmed, and no names at all where it does not parse.
-// Source: https://github.com/aws/amazon-eks-pod-identity-webhook pkg/handler/handler.go
+// Source: https://github.com/aws/amazon-eks-pod-identity-webhook, pkg/handler/handler.go.
 func skippedContainers(annotation string) []string {
 	names, err := csv.NewReader(strings.NewReader(annotation)).Read()
 	if err != nil {

@@ -171,7 +171,11 @@ func TestEKSGaps(t *testing.T) {
 				w.must(w.PutAddon(awsd.Addon{Cluster: lab, Name: "x"}))
 				w.must(w.PutFargateProfile(awsd.FargateProfile{Cluster: lab, Name: "x", Selectors: []awsd.FargateSelector{{Namespace: "x"}}}))
 				lift := w.AddFault(awsd.Fault{Operation: read.operation, Kind: reason.kind})
-				o := w.observer(func(o *Options) { o.Limits.Call = 2 * time.Second })
+				o := w.observer(func(o *Options) {
+					if reason.kind == awsd.Hang {
+						o.Limits.Call = 5 * time.Second
+					}
+				})
 				s := w.observe(o)
 				scope := ""
 				if read.scoped {

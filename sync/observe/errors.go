@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -57,7 +58,7 @@ func classify(err error) (live.GapReason, string) {
 	case errors.Is(err, context.Canceled):
 		return live.GapFailed, "the look was cut short"
 	}
-	return live.GapFailed, short(err.Error())
+	return live.GapFailed, short(plain(err.Error()))
 }
 
 func classifyCode(code string, status int) live.GapReason {
@@ -103,12 +104,36 @@ func unassumable(err error) bool {
 
 // halting classes an error that there is no look without.
 func halting(what string, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%s: %w", what, context.Canceled)
+	}
 	reason, message := classify(err)
 	class := remedy.Retry
 	if reason == live.GapRefused || missing(err) {
 		class = remedy.Hold
 	}
 	return remedy.Mark(class, fmt.Errorf("%s: %s: %w", what, reason, &worded{message, err}))
+}
+
+// cancelled returns an error where the context was cancelled: somebody wants no answer any
+// more. A deadline that has passed is a gap instead.
+func cancelled(ctx context.Context, what string) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("%s: %w", what, ctx.Err())
+	}
+	return nil
+}
+
+// request is how net/http begins an error: method and URL.
+var request = regexp.MustCompile(`\b[A-Z][a-z]+ "[a-z]+://[^"]*": `)
+
+// query is the end of a URL that differs from call to call: client-go draws the
+// time-outs of its watches by lot.
+var query = regexp.MustCompile(`(://[^\s"?]*)\?[^\s"]*`)
+
+// plain drops from a message what is no cause: the request, and the queries of URLs.
+func plain(message string) string {
+	return query.ReplaceAllString(request.ReplaceAllString(message, ""), "$1")
 }
 
 // worded is an error in other words.

@@ -37,7 +37,10 @@ func (o *Observer) Look(ctx context.Context, subject identity.Subject, roles ...
 	for _, v := range visits {
 		v.report(&f)
 	}
-	f.Gaps = g.sorted()
+	if err := cancelled(ctx, "look at "+subject.String()); err != nil {
+		return nil, err
+	}
+	f.Gaps, f.ReadAt = g.sorted(), o.opts.Now().UTC()
 	return live.New(f)
 }
 
@@ -156,7 +159,7 @@ func (o *Observer) lookRoles(ctx context.Context, cluster identity.Cluster, role
 				v.provider(ctx, arn)
 			}
 			if v.shut == nil {
-				v.singly(ctx)
+				v.singly(ctx, want)
 			}
 		})
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -214,7 +215,14 @@ func TestClusterIssuer(t *testing.T) {
 	}
 	s = w.observe(w.observer(func(o *Options) {
 		o.Limits.Call = 50 * time.Millisecond
-		o.Issuer = func(ctx context.Context) (string, error) { <-ctx.Done(); return "", ctx.Err() }
+		asked := 0
+		o.Issuer = func(ctx context.Context) (string, error) {
+			if asked++; asked == 1 { // by Start
+				return issuer, nil
+			}
+			<-ctx.Done()
+			return "", ctx.Err()
+		}
 	}))
 	found := false
 	for _, g := range s.Gaps() {
@@ -276,7 +284,7 @@ func TestStartAndClose(t *testing.T) {
 	w.observe(o)
 	o.Close()
 	o.Close()
-	if len(said) < 2 {
+	if len(said) < 4 || said[0] != "watching Kubernetes" || !slices.Contains(said, "asking EKS about cluster irsa-lab") || !slices.Contains(said, "reading 0 roles of account "+acct) {
 		t.Errorf("progress: got %q", said)
 	}
 }

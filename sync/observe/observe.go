@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/lanyard-io/lanyard/internal/identity"
@@ -30,18 +28,26 @@ type Options struct {
 	// says that nobody configured a way.
 	IAM func(account string) (IAMReader, error)
 
+	// Accounts are looked at even where nothing names a role in them: statements of
+	// lanyard's may be left there. The cluster's own always is.
+	Accounts []string
+
+	// Region is where EKS is asked, for messages.
+	Region string
+
 	// Issuer asks the API server for its issuer; [ClusterIssuer] of Kube if nil.
 	Issuer func(context.Context) (string, error)
 
 	Now              func() time.Time // time.Now if nil
-	DescribeInterval time.Duration    // within which every association is described again; 2 h if zero
+	DescribeInterval time.Duration    // within which every association is described and every account read whole again; 2 h if zero
 	Limits           Limits
 	Progress         func(string) // says what takes long; one call at a time
 }
 
 // Ask says what Git wants looked at. Roles that live annotations, pods and
-// associations name are looked at too, as far as they lie in an account that is
-// looked at anyway: the cluster's, and those of the roles asked for.
+// associations name are looked at too, and those that bear a statement of lanyard's, as
+// far as they lie in an account that is looked at anyway: the cluster's, those of
+// Options.Accounts, and those of the roles asked for.
 type Ask struct {
 	Roles      []identity.RoleARN
 	Subjects   []identity.Subject // what Git names; every other ServiceAccount is seen too
@@ -57,6 +63,7 @@ type Observer struct {
 	sts    *line
 
 	progressMu sync.Mutex
+	documents  live.Documents // of Observe only: a Look names few, and each turns a page
 
 	mu           sync.Mutex // guards what follows
 	watchers     map[string]*watcher
@@ -91,12 +98,18 @@ func New(opts Options) *Observer {
 // Start begins to watch Kubernetes, and waits until each resource is listed or shows
 // that it will not be: never longer than Limits.Sync. A resource that cannot be
 // listed is a gap of each look, until it can be. The context bounds the wait only.
+// Where the API server cannot be reached at all, Start returns within Limits.Reach with
+// an error, and may be called again.
 func (o *Observer) Start(ctx context.Context) error {
+	o.progress("watching Kubernetes")
+	if err := o.reach(ctx); err != nil {
+		return err
+	}
 	watchers := map[string]*watcher{}
 	for name, r := range resources(o.opts.Kube, "") {
 		w, err := newWatcher(o.opts.Kube, r)
 		if err != nil {
-			return fmt.Errorf("start observer: %w", err)
+			return fmt.Errorf("watch Kubernetes: %w", err)
 		}
 		watchers[name] = w
 	}
@@ -105,7 +118,7 @@ func (o *Observer) Start(ctx context.Context) error {
 	if o.watchers != nil {
 		o.mu.Unlock()
 		stop()
-		return errors.New("start observer: it was started before")
+		return errors.New("watch Kubernetes: the observer was started before")
 	}
 	o.watchers, o.stop = watchers, stop
 	for _, w := range watchers {
@@ -114,12 +127,12 @@ func (o *Observer) Start(ctx context.Context) error {
 	o.mu.Unlock()
 
 	o.progress("listing %d Kubernetes resources", len(watchers))
-	ctx, cancel := context.WithTimeout(ctx, o.limits.Sync)
+	synced, cancel := context.WithTimeout(ctx, o.limits.Sync)
 	defer cancel()
 	for _, w := range watchers {
-		w.wait(ctx)
+		w.wait(synced)
 	}
-	return nil
+	return cancelled(ctx, "watch Kubernetes")
 }
 
 // Close ends the watches and returns when they have ended.
@@ -142,10 +155,16 @@ func (o *Observer) progress(format string, args ...any) {
 	o.opts.Progress(fmt.Sprintf(format, args...))
 }
 
-// Cluster tells which cluster this is. The look that follows uses the same answer.
+// Cluster tells which cluster this is: its Region, account, partition and issuer. A
+// caller of another account is an error. The look that follows uses the same answers.
 func (o *Observer) Cluster(ctx context.Context) (identity.Cluster, error) {
-	seen, cluster, err := describeCluster(ctx, o.eks, o.opts.EKS, o.opts.Cluster)
+	seen, cluster, err := o.describeCluster(ctx)
 	if err != nil {
+		return identity.Cluster{}, err
+	}
+	// Where STS does not answer, the look asks again and tells the gap.
+	seen.Caller, _ = o.callerARN(ctx)
+	if err := errors.Join(cancelled(ctx, "ask who is calling"), foreignCaller(seen, cluster.Account)); err != nil {
 		return identity.Cluster{}, err
 	}
 	o.mu.Lock()
@@ -168,7 +187,7 @@ func (o *Observer) clusterFacts(ctx context.Context, again bool) (live.Cluster, 
 		cluster.Issuer = seen.Issuer
 		return seen, cluster, err
 	}
-	return describeCluster(ctx, o.eks, o.opts.EKS, o.opts.Cluster)
+	return o.describeCluster(ctx)
 }
 
 // Forget makes the next look describe a subject's association again, whatever its
@@ -182,7 +201,9 @@ func (o *Observer) Forget(subject identity.Subject) {
 }
 
 // Observe looks at everything. An error means that there is nothing to look at: EKS
-// does not describe the cluster. All else that cannot be read is a gap.
+// does not describe the cluster, the caller is of another account, or the context was
+// cancelled. All else that cannot be read is a gap; what a watch that died showed last
+// stays among the facts, under a gap of its whole source.
 func (o *Observer) Observe(ctx context.Context, want Ask) (*live.Snapshot, error) {
 	now := o.opts.Now()
 	o.mu.Lock()
@@ -198,28 +219,35 @@ func (o *Observer) Observe(ctx context.Context, want Ask) (*live.Snapshot, error
 	g := &gaps{}
 	f := live.Facts{APIVersion: live.APIVersion, Kind: live.Kind, TakenAt: now.UTC(), Cluster: seen, GuardRails: want.GuardRails}
 	var reads sync.WaitGroup
-	reads.Go(func() { f.Cluster.Caller = o.caller(ctx, g) })
+	if seen.Caller == "" {
+		reads.Go(func() { f.Cluster.Caller = o.caller(ctx, g) })
+	}
 	reads.Go(func() { f.Cluster.APIServerIssuer = o.issuer(ctx, g) })
 	reads.Go(func() { f.Associations = o.associations(ctx, now, g) })
 	reads.Go(func() { f.Addons = o.addons(ctx, now, g) })
 	reads.Go(func() { f.FargateProfiles = o.fargateProfiles(ctx, now, g) })
 	o.kubernetes(&f, g)
 	reads.Wait()
+	if err := foreignCaller(f.Cluster, cluster.Account); err != nil {
+		return nil, err
+	}
 	o.mu.Lock()
 	o.cluster = f.Cluster
 	o.mu.Unlock()
 	o.visits(ctx, &f, cluster, want.Roles, g)
-	f.Gaps = g.sorted()
-	return live.New(f)
+	if err := cancelled(ctx, "observe"); err != nil {
+		return nil, err
+	}
+	f.Gaps, f.ReadAt = g.sorted(), o.opts.Now().UTC()
+	return live.NewWith(f, &o.documents)
 }
 
 func (o *Observer) caller(ctx context.Context, g *gaps) string {
-	out, err := ask(ctx, o.sts, o.opts.STS.GetCallerIdentity, &sts.GetCallerIdentityInput{})
+	arn, err := o.callerARN(ctx)
 	if err != nil {
 		g.add(live.SourceCallerIdentity, "", err)
-		return ""
 	}
-	return aws.ToString(out.Arn)
+	return arn
 }
 
 func (o *Observer) issuer(ctx context.Context, g *gaps) identity.Issuer {
@@ -260,9 +288,13 @@ func (o *Observer) kubernetes(f *live.Facts, g *gaps) {
 	f.Pods, f.Nodes, f.Workloads = p.assemble()
 }
 
-// visits looks at the accounts: the cluster's own, and those of the roles asked for.
+// visits looks at the accounts: the cluster's own, the configured ones, and those of the
+// roles asked for.
 func (o *Observer) visits(ctx context.Context, f *live.Facts, cluster identity.Cluster, asked []identity.RoleARN, g *gaps) {
 	want := map[string]map[identity.RoleARN]bool{cluster.Account: {}}
+	for _, id := range o.opts.Accounts {
+		want[id] = map[identity.RoleARN]bool{}
+	}
 	for _, arn := range asked {
 		if want[arn.Account] == nil {
 			want[arn.Account] = map[identity.RoleARN]bool{}

@@ -38,7 +38,7 @@ func podFacts(p *corev1.Pod) podSeen {
 
 // isAgent recognises the agent's DaemonSets: eks-pod-identity-agent, and -hybrid and
 // -hybrid-bottlerocket beside it, by the add-on or by Helm.
-// Source: https://github.com/aws/eks-pod-identity-agent charts/eks-pod-identity-agent
+// Source: https://github.com/aws/eks-pod-identity-agent, charts/eks-pod-identity-agent.
 func isAgent(p *corev1.Pod) bool {
 	const name = "eks-pod-identity-agent"
 	owner := controller(&p.ObjectMeta)
@@ -60,10 +60,8 @@ func (p parts) assemble() (pods []live.Pod, nodes []live.Node, workloads []live.
 	owners := map[key]live.WorkloadRef{}
 	for _, r := range p.replicaSets {
 		owners[key{r.Namespace, r.Kind, r.Name}] = r.Owner
-		if r.Owner.Name == "" {
-			workloads = append(workloads, r)
-		}
 	}
+	workloads = append(workloads, makers(p.replicaSets)...)
 	for _, w := range p.workloads {
 		if w.Kind == "Job" {
 			owners[key{w.Namespace, w.Kind, w.Name}] = w.Owner
@@ -98,7 +96,7 @@ func (p parts) assemble() (pods []live.Pod, nodes []live.Node, workloads []live.
 	})
 	slices.SortFunc(nodes, func(a, b live.Node) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(workloads, func(a, b live.Workload) int {
-		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.ServiceAccount, b.ServiceAccount))
 	})
 	return pods, nodes, workloads
 }

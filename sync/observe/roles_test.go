@@ -1,11 +1,12 @@
 package observe
 
 import (
-	"context"
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
@@ -14,11 +15,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/internal/remedy"
 	"github.com/lanyard-io/lanyard/internal/sandbox/awsd"
 	"github.com/lanyard-io/lanyard/sync/live"
 )
 
-// TestFewestCalls: roles are read in bulk or singly, whichever is fewer calls.
+// TestFewestCalls: after the first look, which is in bulk, roles are read in bulk or
+// singly, whichever is fewer calls.
 func TestFewestCalls(t *testing.T) {
 	t.Parallel()
 	type calls = map[string]int
@@ -33,9 +36,10 @@ func TestFewestCalls(t *testing.T) {
 		{"two of few fit one page", 3, 2, nil, calls{"GetAccountAuthorizationDetails": 1}},
 		{"three of many pages", 2500, 3, nil, calls{"GetRole": 3}},
 		{"four of many pages", 2500, 4, nil, calls{"GetAccountAuthorizationDetails": 3}},
-		{"details refused", 30, 20, []string{"GetAccountAuthorizationDetails"}, calls{"GetAccountAuthorizationDetails": 1, "ListRoles": 1}},
-		{"both refused", 30, 20, []string{"GetAccountAuthorizationDetails", "ListRoles"}, calls{"GetAccountAuthorizationDetails": 1, "ListRoles": 1, "GetRole": 20}},
-		{"no summary, few asked", 30, 10, []string{"GetAccountSummary"}, calls{"GetRole": 10}},
+		{"details refused", 30, 20, []string{"GetAccountAuthorizationDetails"}, calls{"ListRoles": 1}},
+		{"both refused", 30, 20, []string{"GetAccountAuthorizationDetails", "ListRoles"}, calls{"ListRoles": 1, "GetRole": 20}},
+		{"both refused, one asked", 30, 1, []string{"GetAccountAuthorizationDetails", "ListRoles"}, calls{"GetRole": 1}},
+		{"nothing but GetRole, few asked", 30, 10, []string{"GetAccountSummary", "GetAccountAuthorizationDetails", "ListRoles"}, calls{"GetRole": 10}},
 		{"no summary, many asked", 30, 11, []string{"GetAccountSummary"}, calls{"GetAccountAuthorizationDetails": 1}},
 	}
 	for _, tt := range tests {
@@ -46,14 +50,13 @@ func TestFewestCalls(t *testing.T) {
 			for _, op := range tt.refused {
 				w.AddFault(awsd.Fault{Operation: op, Kind: awsd.Refuse})
 			}
-			s := w.observe(w.observer(), roles[:tt.asked]...)
-			got := calls{}
-			for op, n := range w.calls() {
-				if slices.Contains([]string{"GetRole", "ListRoles", "GetAccountAuthorizationDetails"}, op) {
-					got[op] = n
-				}
+			o := w.observer()
+			w.observe(o, roles[:tt.asked]...)
+			if got := roleCalls(w); got["GetAccountAuthorizationDetails"] != max(1, (tt.exist+999)/1000) {
+				t.Errorf("first look: got calls %v, want the account in bulk", got)
 			}
-			if d := cmp.Diff(tt.want, got); d != "" {
+			s := w.observe(o, roles[:tt.asked]...)
+			if d := cmp.Diff(tt.want, roleCalls(w)); d != "" {
 				t.Errorf("calls (-want +got):\n%s", d)
 			}
 			for _, arn := range roles[:tt.asked] {
@@ -68,6 +71,15 @@ func TestFewestCalls(t *testing.T) {
 			}
 		})
 	}
+}
+
+// roleCalls are those of the calls since the last time that read roles.
+func roleCalls(w *world) map[string]int {
+	got := w.calls()
+	maps.DeleteFunc(got, func(op string, _ int) bool {
+		return !slices.Contains([]string{"GetRole", "ListRoles", "GetAccountAuthorizationDetails"}, op)
+	})
+	return got
 }
 
 // TestRefusedDetailsAreRemembered: a refusal is not asked for again each round.
@@ -159,7 +171,9 @@ func TestIAMGaps(t *testing.T) {
 			w := newWorld(t)
 			w.putRoles(acct, 1)
 			w.AddFault(awsd.Fault{Operation: "GetRole", Kind: reason.kind})
-			s := w.observe(w.observer(), w.role(missingTrust))
+			o := w.observer()
+			w.observe(o)
+			s := w.observe(o, w.role(missingTrust))
 			wantGap(t, s, live.SourceRole, missingTrust, reason.want, "")
 			if got := presenceOf(s, w.role(missingTrust)); got != "unknown" {
 				t.Errorf("role: got %s, want unknown", got)
@@ -364,10 +378,67 @@ func TestOurMarksAreFollowed(t *testing.T) {
 	if got := presenceOf(w.observe(o), arn); got != "unknown" {
 		t.Errorf("role without it: got %s, want unknown", got)
 	}
-	roles := w.putRoles(acct, 5)
-	w.must(w.PutRole(awsd.Role{ARN: readerRole, Trust: ours}))
-	if got := presenceOf(w.observe(w.observer(), roles...), arn); got != "present" {
-		t.Errorf("role with our statement in a bulk read: got %s, want present", got)
+}
+
+// TestOrphansAreFound: a statement of lanyard's on a role that nothing names is seen in
+// the first look of a process and within each interval, however few roles are asked
+// for; in between its role is looked at without another bulk read.
+func TestOrphansAreFound(t *testing.T) {
+	t.Parallel()
+	const ours = `{"Version":"2012-10-17","Statement":[{"Sid":"Lanyard0123456789abcdef","Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`
+	const left = "arn:aws:iam::210987654321:role/left"
+	for _, asked := range []int{0, 1, 5} {
+		t.Run(fmt.Sprintf("%d asked", asked), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			roles := w.putRoles(acct, 2500)[:asked]
+			w.must(w.PutRole(awsd.Role{ARN: readerRole, Trust: ours}))
+			w.must(w.PutRole(awsd.Role{ARN: left, Trust: ours}))
+			early, far := w.role(readerRole), w.role(left)
+			o := w.observer(func(o *Options) { o.Accounts = []string{other}; o.DescribeInterval = time.Hour })
+			s := w.observe(o, roles...)
+			wantNoGaps(t, s)
+			if got := presenceOf(s, early, far); got != "present" {
+				t.Errorf("first look: roles with our statements are %s, want present", got)
+			}
+			w.calls()
+			late := w.role("arn:aws:iam::123456789012:role/late")
+			w.must(w.PutRole(awsd.Role{ARN: late.String(), Trust: ours}))
+			w.clock.Advance(59 * time.Minute)
+			if s := w.observe(o, roles...); presenceOf(s, early, far) != "present" {
+				t.Errorf("second look: roles with our statements are %s, want present", presenceOf(s, early, far))
+			}
+			if got := roleCalls(w); asked < 3 && got["GetAccountAuthorizationDetails"] != 0 {
+				t.Errorf("second look: got calls %v, want GetRole only", got)
+			}
+			w.clock.Advance(time.Minute)
+			if got := presenceOf(w.observe(o, roles...), early, far, late); got != "present" {
+				t.Errorf("an interval later: roles with our statements are %s, want present", got)
+			}
+		})
+	}
+}
+
+// TestSweepThatFails: where the account cannot be read whole, the roles that are asked
+// for do not suffer, and the next look tries again.
+func TestSweepThatFails(t *testing.T) {
+	t.Parallel()
+	for _, skip := range []int{0, 1} {
+		w := newWorld(t)
+		arn := w.putRoles(acct, 1500)[1499]
+		lift := w.AddFault(awsd.Fault{Operation: "GetAccountAuthorizationDetails", Kind: awsd.Throttle, Skip: skip})
+		o := w.observer()
+		s := w.observe(o, arn)
+		wantGap(t, s, live.SourceAuthorizationDetails, acct, []live.GapReason{live.GapThrottled, live.GapTruncated}[skip], "")
+		if got := presenceOf(s, arn); got != "present" {
+			t.Errorf("the role asked for, %d pages read: got %s, want present", skip, got)
+		}
+		lift()
+		w.calls()
+		wantNoGaps(t, w.observe(o, arn))
+		if got := roleCalls(w); got["GetAccountAuthorizationDetails"] != 2 {
+			t.Errorf("next look: got calls %v, want the account in bulk", got)
+		}
 	}
 }
 
@@ -422,29 +493,46 @@ func TestClusterHalts(t *testing.T) {
 	if _, err := New(w.options()).Observe(t.Context(), Ask{}); err == nil {
 		t.Error("Observe before Start: got no error")
 	}
-	opts := w.options()
-	c, err := Cluster(t.Context(), opts.EKS, opts.STS, "irsa-lab")
+}
+
+// TestCluster: what it answers, and that the look after it uses its answers once.
+func TestCluster(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	o := w.observer()
+	w.calls()
+	c, err := o.Cluster(t.Context())
 	want := identity.Cluster{Name: "irsa-lab", Region: "eu-west-1", Account: acct, Partition: "aws", Issuer: issuer}
 	if err != nil || c != want {
 		t.Errorf("Cluster: got %+v, %v, want %+v", c, err, want)
 	}
-	if _, err := Cluster(t.Context(), opts.EKS, sts.NewFromConfig(w.config(other)), "irsa-lab"); err == nil {
-		t.Error("Cluster with a caller of another account: got no error")
+	for range 2 {
+		if s := w.observe(o); s.Facts().Cluster.Caller == "" {
+			t.Error("Observe: got no caller")
+		}
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := Cluster(ctx, opts.EKS, opts.STS, "irsa-lab"); !errors.Is(err, context.Canceled) {
-		t.Errorf("Cluster after the context ended: got %v", err)
+	if got := w.calls(); got["DescribeCluster"] != 2 || got["GetCallerIdentity"] != 2 {
+		t.Errorf("Cluster, Observe, Observe: got calls %v, want two of each", got)
 	}
-	// The look after Cluster uses its answer, and only that one.
-	o = w.observer()
-	w.calls()
+	lift := w.AddFault(awsd.Fault{Operation: "GetCallerIdentity", Kind: awsd.Throttle})
 	if _, err := o.Cluster(t.Context()); err != nil {
-		t.Fatal(err)
+		t.Errorf("Cluster, STS throttled: got %v, want the look to tell", err)
 	}
-	w.observe(o)
-	w.observe(o)
-	if got := w.calls()["DescribeCluster"]; got != 2 {
-		t.Errorf("DescribeCluster for Cluster, Observe, Observe: got %d calls, want 2", got)
+	wantGap(t, w.observe(o), live.SourceCallerIdentity, "", live.GapThrottled, "")
+	lift()
+
+	abroad := w.observer(func(o *Options) { o.STS = sts.NewFromConfig(w.config(other)) })
+	_, err = abroad.Cluster(t.Context())
+	_, observed := abroad.Observe(t.Context(), Ask{})
+	for _, err := range []error{err, observed} {
+		if err == nil || !strings.Contains(err.Error(), "the caller's account is "+other) || remedy.Of(err) != remedy.Hold {
+			t.Errorf("a caller of another account: got %v, %s", err, remedy.Of(err))
+		}
+	}
+	for region, says := range map[string]string{"eu-west-1": "eu-west-1", "": "this Region"} {
+		_, err = w.observer(func(o *Options) { o.Cluster, o.Region = "none", region }).Cluster(t.Context())
+		if want := "EKS cluster none is not in " + says + " of account " + acct + ": check --cluster and AWS_REGION"; err == nil || err.Error() != want || remedy.Of(err) != remedy.Hold {
+			t.Errorf("a cluster that does not exist: got %v, want %s", err, want)
+		}
 	}
 }

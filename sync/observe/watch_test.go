@@ -1,15 +1,17 @@
 package observe
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -18,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
@@ -27,7 +30,8 @@ import (
 
 func owned(kind, name string) []metav1.OwnerReference {
 	yes := true
-	return []metav1.OwnerReference{{Kind: kind, Name: name, Controller: &yes}}
+	groups := map[string]string{"Job": "batch/v1", "CronJob": "batch/v1", "Rollout": "argoproj.io/v1alpha1", "ScaledJob": "keda.sh/v1alpha1"}
+	return []metav1.OwnerReference{{APIVersion: cmp.Or(groups[kind], "apps/v1"), Kind: kind, Name: name, UID: types.UID("uid-" + name), Controller: &yes}}
 }
 
 func podOf(name, account, node string, owner []metav1.OwnerReference, spec *corev1.PodSpec) *corev1.Pod {
@@ -95,11 +99,11 @@ func TestObserveKubernetes(t *testing.T) {
 	s := w.observe(w.observer())
 	wantNoGaps(t, s)
 	f := s.Facts()
-	if d := cmp.Diff([]live.Namespace{{Name: "demo", Pause: "release"}}, f.Namespaces); d != "" {
+	if d := gocmp.Diff([]live.Namespace{{Name: "demo", Pause: "release"}}, f.Namespaces); d != "" {
 		t.Errorf("namespaces (-want +got):\n%s", d)
 	}
 	a, _ := s.ServiceAccount(reader)
-	if d := cmp.Diff(map[string]string{"eks.amazonaws.com/role-arn": readerRole}, a.Annotations); d != "" || a.UID != "u-1" {
+	if d := gocmp.Diff(map[string]string{"eks.amazonaws.com/role-arn": readerRole}, a.Annotations); d != "" || a.UID != "u-1" {
 		t.Errorf("ServiceAccount (-want +got):\n%s", d)
 	}
 	if f.Webhook != (live.Webhook{Present: true, FailurePolicy: "Ignore"}) {
@@ -113,7 +117,7 @@ func TestObserveKubernetes(t *testing.T) {
 	for _, p := range f.Pods {
 		pods[p.Name] = seen{p.Owner, p.Fargate, p.Windows}
 	}
-	if d := cmp.Diff(map[string]seen{
+	if d := gocmp.Diff(map[string]seen{
 		"agent-1": {Owner: live.WorkloadRef{Kind: "DaemonSet", Name: "eks-pod-identity-agent"}},
 		"agent-2": {Owner: live.WorkloadRef{Kind: "DaemonSet", Name: "eks-pod-identity-agent-hybrid"}},
 		"bare":    {}, "win": {Windows: true}, "lone": {Fargate: true},
@@ -128,11 +132,11 @@ func TestObserveKubernetes(t *testing.T) {
 			agents = append(agents, n.Name)
 		}
 	}
-	if d := cmp.Diff([]string{"ip-1", "ip-auto"}, agents); d != "" {
+	if d := gocmp.Diff([]string{"ip-1", "ip-auto"}, agents); d != "" {
 		t.Errorf("nodes with an agent (-want +got):\n%s", d)
 	}
 	app := map[string]string{"app": "x"}
-	if d := cmp.Diff([]live.Workload{
+	if d := gocmp.Diff([]live.Workload{
 		{Namespace: "demo", Kind: "CronJob", Name: "night", ServiceAccount: "s3-reader", Replicas: 1, Suspended: true, PodLabels: app},
 		{Namespace: "demo", Kind: "DaemonSet", Name: "log", ServiceAccount: "log", Replicas: 3, PodLabels: app, OS: "windows", NodeSelector: map[string]string{"kubernetes.io/os": "windows"}},
 		{Namespace: "demo", Kind: "Deployment", Name: "web", ServiceAccount: "s3-reader", Replicas: 2, Suspended: true, PodLabels: app},
@@ -146,6 +150,51 @@ func TestObserveKubernetes(t *testing.T) {
 		if v := c.GetVerb(); v != "get" && v != "list" && v != "watch" {
 			t.Errorf("Kubernetes call %s %s: want reads only", v, c.GetResource().Resource)
 		}
+	}
+}
+
+// TestOwnersThatNobodyReads: of a template that an unknown kind owns, something is
+// always told, so that what it uses never looks unused.
+func TestOwnersThatNobodyReads(t *testing.T) {
+	t.Parallel()
+	set := func(name, account string, replicas int32, owner []metav1.OwnerReference) *appsv1.ReplicaSet {
+		return &appsv1.ReplicaSet{ObjectMeta: objectMeta(name, owner...), Spec: appsv1.ReplicaSetSpec{Replicas: &replicas, Template: template(account, nil)}}
+	}
+	canary := set("checkout-2", "s3-reader", 1, owned("Rollout", "checkout"))
+	canary.Spec.Template.Labels = map[string]string{"app": "canary"}
+	stranger := owned("Deployment", "stranger")
+	stranger[0].APIVersion = "example.com/v1"
+	objects := []kruntime.Object{
+		set("checkout-1", "s3-reader", 3, owned("Rollout", "checkout")), canary,
+		set("checkout-0", "old-account", 0, owned("Rollout", "checkout")),
+		set("web-abc", "s3-reader", 2, owned("Deployment", "web")),
+		set("stranger-1", "s3-reader", 1, stranger),
+		&batchv1.Job{ObjectMeta: objectMeta("scaled-1", owned("ScaledJob", "scaled")...), Spec: batchv1.JobSpec{Template: template("s3-reader", nil)}},
+		&appsv1.StatefulSet{ObjectMeta: objectMeta("db", owned("Rollout", "db")...), Spec: appsv1.StatefulSetSpec{Template: template("s3-reader", nil)}},
+		podOf("checkout-1-x", "s3-reader", "ip-1", owned("ReplicaSet", "checkout-1"), nil),
+	}
+	w := newWorld(t, objects...)
+	o := w.observer()
+	s := w.observe(o)
+	app := map[string]string{"app": "x"}
+	want := []live.Workload{
+		{Namespace: "demo", Kind: "Deployment", Name: "stranger", UID: "uid-stranger", ServiceAccount: "s3-reader", Replicas: 1, PodLabels: app},
+		{Namespace: "demo", Kind: "Job", Name: "scaled-1", ServiceAccount: "s3-reader", Replicas: 1, PodLabels: app, Owner: live.WorkloadRef{Kind: "ScaledJob", Name: "scaled"}},
+		{Namespace: "demo", Kind: "Rollout", Name: "checkout", UID: "uid-checkout", ServiceAccount: "old-account", PodLabels: app},
+		{Namespace: "demo", Kind: "Rollout", Name: "checkout", UID: "uid-checkout", ServiceAccount: "s3-reader", Replicas: 4, PodLabels: app},
+		{Namespace: "demo", Kind: "StatefulSet", Name: "db", ServiceAccount: "s3-reader", Replicas: 1, PodLabels: app, Owner: live.WorkloadRef{Kind: "Rollout", Name: "db"}},
+	}
+	if d := gocmp.Diff(want, s.Facts().Workloads); d != "" {
+		t.Errorf("Observe: workloads (-want +got):\n%s", d)
+	}
+	if got := s.Facts().Pods[0].Owner; got != (live.WorkloadRef{Kind: "Rollout", Name: "checkout"}) {
+		t.Errorf("the pod's owner: got %+v, want the Rollout", got)
+	}
+	looked, err := o.Look(t.Context(), reader)
+	w.must(err)
+	want = slices.DeleteFunc(want, func(w live.Workload) bool { return w.ServiceAccount != "s3-reader" })
+	if d := gocmp.Diff(want, looked.Facts().Workloads); d != "" {
+		t.Errorf("Look: workloads (-want +got):\n%s", d)
 	}
 }
 
@@ -214,6 +263,33 @@ func TestWatchThatBreaks(t *testing.T) {
 	pods.note(nil)
 	if err := pods.unread(-1); err != nil {
 		t.Errorf("a watch that came back: got %v", err)
+	}
+}
+
+// TestDeadWatch: what a watch showed before its permission went stays to be shown,
+// under a gap over the whole source that no lookup may take for a cut list.
+func TestDeadWatch(t *testing.T) {
+	t.Parallel()
+	gone := apierrors.NewForbidden(schema.GroupResource{Resource: "x"}, "", nil)
+	for name, source := range map[string]live.Source{
+		"serviceaccounts": live.SourceServiceAccounts, "namespaces": live.SourceNamespaces, "nodes": live.SourceNodes,
+		"pods": live.SourcePods, "replicasets": live.SourceWorkloads, "mutatingwebhookconfigurations": live.SourceWebhook,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, fleet()...)
+			w.putRole(readerRole)
+			o := w.observer()
+			before := w.observe(o).Facts()
+			o.watchers[name].note(gone)
+			s := w.observe(o)
+			wantGap(t, s, source, "", live.GapRefused, name)
+			after := *s.Facts()
+			after.Gaps, after.ReadAt = nil, before.ReadAt
+			if d := gocmp.Diff(before, &after); d != "" {
+				t.Errorf("facts (-before +after):\n%s", d)
+			}
+		})
 	}
 }
 
@@ -316,7 +392,7 @@ func TestManagersAndTool(t *testing.T) {
 		{Annotation: "eks.amazonaws.com/role-arn", Manager: "helm", Operation: "Apply", Time: at.Time},
 		{Annotation: "lanyard.io/pause", Manager: "argocd-controller", Operation: "Apply", Time: at.Time},
 	}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := gocmp.Diff(want, got); d != "" {
 		t.Errorf("managers (-want +got):\n%s", d)
 	}
 	type m = map[string]string

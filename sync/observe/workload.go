@@ -3,6 +3,7 @@ package observe
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -76,13 +77,46 @@ func daemonSetFacts(d *appsv1.DaemonSet) live.Workload {
 	return workload("DaemonSet", &d.ObjectMeta, &d.Spec.Template, d.Status.DesiredNumberScheduled)
 }
 
-// replicaSetFacts keeps the template of a ReplicaSet of nobody's only: the others are
-// many, and serve to find a pod's Deployment.
+// replicaSetFacts drops the template of a Deployment's ReplicaSet: those are many, are
+// told by the Deployment, and serve to find a pod's Deployment only. Of any other owner
+// (an Argo Rollout) the ReplicaSet is all that is read.
 func replicaSetFacts(r *appsv1.ReplicaSet) live.Workload {
-	if owner := controller(&r.ObjectMeta); owner.Name != "" {
-		return live.Workload{Namespace: r.Namespace, Kind: "ReplicaSet", Name: r.Name, Owner: owner}
+	ref := metav1.GetControllerOfNoCopy(r)
+	if ref != nil && ref.Kind == "Deployment" && strings.HasPrefix(ref.APIVersion, appsv1.GroupName+"/") {
+		return live.Workload{Namespace: r.Namespace, Kind: "ReplicaSet", Name: r.Name, Owner: controller(&r.ObjectMeta)}
 	}
-	return workload("ReplicaSet", &r.ObjectMeta, &r.Spec.Template, orOne(r.Spec.Replicas))
+	w := workload("ReplicaSet", &r.ObjectMeta, &r.Spec.Template, orOne(r.Spec.Replicas))
+	if ref != nil {
+		w.UID = string(ref.UID) // it is told as its owner: see makers
+	}
+	return w
+}
+
+// makers returns the workloads behind ReplicaSets whose templates were kept: the
+// ReplicaSet itself, or its owner, which may have made several. These are one workload
+// for each ServiceAccount that their templates name, with the replicas of all and the
+// template of the largest; one that is scaled to zero may be scaled up again.
+func makers(replicaSets []live.Workload) []live.Workload {
+	out := slices.DeleteFunc(slices.Clone(replicaSets), func(r live.Workload) bool { return r.ServiceAccount == "" })
+	slices.SortFunc(out, func(a, b live.Workload) int { return cmp.Compare(a.Name, b.Name) })
+	for i, r := range out {
+		if r.Owner.Name != "" {
+			out[i].Kind, out[i].Name, out[i].Owner = r.Owner.Kind, r.Owner.Name, live.WorkloadRef{}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b live.Workload) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name),
+			cmp.Compare(a.ServiceAccount, b.ServiceAccount), cmp.Compare(b.Replicas, a.Replicas))
+	})
+	merged := out[:0]
+	for _, w := range out {
+		if n := len(merged); n > 0 && merged[n-1].Kind == w.Kind && merged[n-1].Name == w.Name && merged[n-1].Subject() == w.Subject() {
+			merged[n-1].Replicas += w.Replicas
+			continue
+		}
+		merged = append(merged, w)
+	}
+	return merged
 }
 
 func jobFacts(j *batchv1.Job) live.Workload {
