@@ -229,10 +229,11 @@ func (j *Judged) Lacks(kinds ...Kind) bool {
 	return slices.ContainsFunc(j.Findings, func(f Finding) bool { return slices.Contains(kinds, f.Kind) })
 }
 
-// add records a finding; plane, subject and position are filled in.
+// add records a finding; plane and subject are filled in, and the position, which is
+// always one of the mapping itself.
 func (j *Judged) add(f Finding) {
 	f.Subject, f.Plane = j.Mapping.Subject, f.Kind.Plane()
-	if f.Position.IsZero() {
+	if f.Position.File != j.Mapping.At.File { // a default's is in another file: the mapping is where to begin
 		f.Position = j.Mapping.At
 	}
 	j.Findings = append(j.Findings, f)

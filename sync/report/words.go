@@ -50,9 +50,9 @@ func clip(s string) string {
 	return fmt.Sprintf("%s ... (%d more characters)", string(runes[:longest]), len(runes)-longest)
 }
 
-// wrap breaks prose into lines of at most width columns, at spaces. A word that is
+// Wrap breaks prose into lines of at most width columns, at spaces. A word that is
 // wider has a line of its own, whole, so that ARNs can be copied.
-func wrap(s string, width int) []string {
+func Wrap(s string, width int) []string {
 	var lines []string
 	line := ""
 	for _, word := range strings.Fields(s) {

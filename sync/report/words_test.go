@@ -26,8 +26,8 @@ func TestWrap(t *testing.T) {
 		{"  spaces   go ", []string{"spaces go"}},
 		{"äöü äöüß x", []string{"äöü äöüß x"}},
 	} {
-		if diff := cmp.Diff(tt.want, wrap(tt.in, 10)); diff != "" {
-			t.Errorf("wrap(%q, 10) (-want +got)\n%s", tt.in, diff)
+		if diff := cmp.Diff(tt.want, Wrap(tt.in, 10)); diff != "" {
+			t.Errorf("Wrap(%q, 10) (-want +got)\n%s", tt.in, diff)
 		}
 	}
 }

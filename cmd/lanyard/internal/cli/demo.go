@@ -167,7 +167,12 @@ func (s *stage) restart(ctx context.Context, r report.Round) error {
 func (s *stage) left(r report.Round) {
 	for _, h := range r.Plan.Holds {
 		s.line("   %s  %s", h.Subject, h.Reason)
-		s.line("      %s", report.Printable(h.Message))
+		for _, line := range report.Wrap(report.Printable(h.Message), 92) {
+			s.line("      %s", line)
+		}
+		if h.Handoff != nil && h.Handoff.JSON != "" {
+			s.line("      %s", report.Printable(h.Handoff.JSON))
+		}
 		if h.Handoff != nil && h.Handoff.Command != "" {
 			s.line("      $ %s", report.Printable(h.Handoff.Command))
 		}
