@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -338,7 +339,9 @@ func readRequest(what string, raw []byte) (fields, trust.Request, error) {
 			break
 		}
 		c, err := identity.ParseClusterARN(arn)
-		errs = append(errs, err)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s.clusterARN: %w", what, err))
+		}
 		r.Cluster, r.SourceARN = c, arn
 		if f.has("accountID") {
 			r.SourceAccount = need("accountID")
@@ -358,19 +361,12 @@ func (f fields) cluster(issuer identity.Issuer, provider string) identity.Cluste
 	if err != nil {
 		parts := append(strings.SplitN(provider, ":", 6), "", "", "", "", "")
 		c = identity.Cluster{
-			Name: issuer.HostPath(), Region: or(f.maybe("region"), "unknown"),
-			Account: or(f.maybe("accountID"), or(parts[4], "unknown")), Partition: or(f.maybe("partition"), or(parts[1], "aws")),
+			Name: issuer.HostPath(), Region: cmp.Or(f.maybe("region"), "unknown"),
+			Account: cmp.Or(f.maybe("accountID"), parts[4], "unknown"), Partition: cmp.Or(f.maybe("partition"), parts[1], "aws"),
 		}
 	}
 	c.Issuer = issuer
 	return c
-}
-
-func or(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }
 
 // oneLine joins the lines of several errors.
