@@ -5,8 +5,8 @@
 //
 // Looking is cheap: a ref that did not move costs one reference listing and no
 // objects. Reading is bounded by [Limits] in bytes, objects, files and depth, so
-// that a hostile repository ends in an error and not in the memory of a daemon;
-// time is bounded by the caller's context. No git binary is run and no setting of
+// that a hostile repository ends in an error and not in the memory of a daemon,
+// and in time, so that a server that answers slowly or never does too. No git binary is run and no setting of
 // go-git's is changed: each Source has a transport of its own. Tokens stand in no
 // error, and URLs are printed without credentials ([Redact]).
 //

@@ -26,7 +26,10 @@ var (
 	ErrAuth = errors.New("authentication refused")
 	// ErrUnreachable means that no server answered as a Git server does.
 	ErrUnreachable = errors.New("repository unreachable")
-	// ErrLimit means that one of the Limits was passed.
+	// ErrTimeout means that a server, or a disk, took longer than Limits.Time or
+	// Limits.Silence.
+	ErrTimeout = errors.New("no answer in time")
+	// ErrLimit means that one of the other Limits was passed.
 	ErrLimit = errors.New("over the limit")
 	// ErrMalformed is a revision that Git itself would refuse to check out.
 	ErrMalformed = errors.New("malformed repository")

@@ -3,6 +3,7 @@ package gitsource
 import (
 	"cmp"
 	"fmt"
+	"time"
 )
 
 // Limits bound what one look at a repository may take. A zero field means its
@@ -15,7 +16,8 @@ type Limits struct {
 	PackBytes int64
 	// UnpackedBytes bounds the same, decompressed and with deltas applied
 	// (512 MiB), and ObjectBytes any one object of it (32 MiB): a small pack can
-	// claim to be very large.
+	// claim to be very large. Reading a fetch through its deltas may take eight
+	// times as much, of all objects and of any one.
 	UnpackedBytes, ObjectBytes int64
 	// Objects bounds the number of objects in a fetch (500,000).
 	Objects int64
@@ -24,6 +26,9 @@ type Limits struct {
 	Files, Depth int64
 	// FileBytes bounds a file that is read (8 MiB); larger ones are listed.
 	FileBytes int64
+	// Time bounds the whole look (2 min), and Silence how long a server may send
+	// nothing in it (30 s).
+	Time, Silence time.Duration
 }
 
 func (l Limits) orDefault() Limits {
@@ -36,6 +41,8 @@ func (l Limits) orDefault() Limits {
 		Files:         cmp.Or(l.Files, 100_000),
 		Depth:         cmp.Or(l.Depth, 64),
 		FileBytes:     cmp.Or(l.FileBytes, 8<<20),
+		Time:          cmp.Or(l.Time, 2*time.Minute),
+		Silence:       cmp.Or(l.Silence, 30*time.Second),
 	}
 }
 

@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/remedy"
 )
 
 // Options say what a [Source] reads.
@@ -46,6 +48,7 @@ type Source struct {
 	ref    string
 	secret Secret
 	origin origin
+	time   time.Duration
 
 	mu      sync.Mutex
 	closed  bool
@@ -78,7 +81,9 @@ func Open(o Options) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{place: at, ref: o.Ref, secret: auth.Token}
-	if limits := o.Limits.orDefault(); at.url == nil {
+	limits := o.Limits.orDefault()
+	s.time = limits.Time
+	if at.url == nil {
 		s.origin = &local{dir: at.path, limits: limits}
 	} else {
 		s.origin = newRemote(at, auth, o.Transport, o.WorkDir, limits)
@@ -97,7 +102,7 @@ func (s *Source) String() string {
 // Latest looks where the ref stands. If it stands where it stood, that costs one
 // listing, or nothing for a full commit hash, and the same Snapshot comes back
 // with changed false; otherwise one fetch. After an error the Snapshot before it
-// stays good.
+// stays good. It ends within Limits.Time, whatever ctx allows.
 func (s *Source) Latest(ctx context.Context) (_ Snapshot, changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,8 +112,15 @@ func (s *Source) Latest(ctx context.Context) (_ Snapshot, changed bool, err erro
 	if s.seen && s.at.prefix == s.ref && len(s.ref) == full {
 		return s.last, false, nil
 	}
+	slow := remedy.Mark(remedy.Retry, fmt.Errorf("%w: the look was not done after %s: try again; if that does not help, look at the server and the network, or raise Time",
+		ErrTimeout, s.time))
+	ctx, cancel := context.WithTimeoutCause(ctx, s.time, slow)
+	defer cancel()
 	changed, err = s.refresh(ctx)
 	if err != nil {
+		if context.Cause(ctx) == slow {
+			err = slow
+		}
 		return Snapshot{}, false, scrub(fmt.Errorf("read %s: %w", s, err), s.secret)
 	}
 	return s.last, changed, nil

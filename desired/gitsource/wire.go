@@ -1,11 +1,13 @@
 package gitsource
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/lanyard-io/lanyard/internal/remedy"
 )
@@ -48,12 +50,25 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != "https" && !isLoopback(req.URL.Hostname()) {
 		return nil, w.fail(remedy.Mark(remedy.Hold, fmt.Errorf("%w: the server redirects to plain http: use the https address it should redirect to", ErrURL)))
 	}
-	res, err := w.base.RoundTrip(req)
+	// One clock for the connection, the headers and each part of the body, which
+	// works for any transport.
+	silent := remedy.Mark(remedy.Retry, fmt.Errorf("%w: the server was silent for %s: try again; if that does not help, look at the server and the network, or raise Silence",
+		ErrTimeout, w.limits.Silence))
+	ctx, cancel := context.WithCancelCause(req.Context())
+	clock := time.AfterFunc(w.limits.Silence, func() { cancel(silent) })
+	res, err := w.base.RoundTrip(req.WithContext(ctx))
+	clock.Stop()
 	if err != nil {
+		cause := context.Cause(ctx)
+		cancel(nil)
+		if cause == silent {
+			return nil, w.fail(silent)
+		}
 		return nil, w.fail(remedy.Mark(remedy.Retry, fmt.Errorf("%w: %w: check the address, the network and the certificate authorities",
 			ErrUnreachable, err)))
 	}
 	if err := refusal(req, res.StatusCode); err != nil {
+		cancel(nil)
 		_ = res.Body.Close()
 		return nil, w.fail(err)
 	}
@@ -61,7 +76,10 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Method == http.MethodGet {
 		limit, most = "ListingBytes", w.limits.ListingBytes
 	}
-	res.Body = &bounded{ReadCloser: res.Body, wire: w, left: most, limit: limit, most: most}
+	res.Body = &bounded{
+		ReadCloser: res.Body, wire: w, left: most, limit: limit, most: most,
+		clock: clock, silence: w.limits.Silence, ctx: ctx, silent: silent, cancel: cancel,
+	}
 	return res, nil
 }
 
@@ -85,13 +103,19 @@ func refusal(req *http.Request, code int) error {
 	}
 }
 
-// bounded is a body that ends in an error when it is longer than allowed or breaks
-// off.
+// bounded is a body that ends in an error when it is longer than allowed, falls
+// silent or breaks off.
 type bounded struct {
 	io.ReadCloser
 	wire       *wire
 	left, most int64
 	limit      string
+
+	clock   *time.Timer // runs while a Read waits, and cancels ctx
+	silence time.Duration
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	silent  error
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
@@ -101,12 +125,26 @@ func (b *bounded) Read(p []byte) (int, error) {
 	if int64(len(p)) > b.left+1 {
 		p = p[:b.left+1]
 	}
+	b.clock.Reset(b.silence)
 	n, err := b.ReadCloser.Read(p)
+	b.clock.Stop()
 	if b.left -= int64(n); b.left < 0 {
 		return n - 1, b.wire.fail(over(b.limit, b.most, "answer of more than %d bytes", b.most))
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+	case context.Cause(b.ctx) == b.silent:
+		err = b.wire.fail(b.silent)
+	default:
 		err = b.wire.fail(remedy.Mark(remedy.Retry, fmt.Errorf("%w: the answer broke off: %w: try again", ErrUnreachable, err)))
 	}
 	return n, err
+}
+
+// Close ends the request.
+func (b *bounded) Close() error {
+	b.clock.Stop()
+	err := b.ReadCloser.Close()
+	b.cancel(nil)
+	return err
 }
