@@ -19,9 +19,11 @@ import (
 // WorkTree reads directories as they are on disk. A directory inside a Git work
 // tree is seen from that tree's top, so that file names, defaults from parent
 // directories and links mean what they will mean once committed; any other is its
-// own tree. No link is followed out of its tree ([os.Root]).
+// own tree. No link is followed out of its tree ([os.Root]), and a directory that
+// is named by way of one that leaves a Git work tree is refused.
 // Several goroutines may call Latest; Close comes last.
 type WorkTree struct {
+	cwd   string // without links
 	trees []*tree
 	paths []string
 	fs    fs.FS
@@ -43,23 +45,38 @@ func OpenWorkTree(dirs ...string) (*WorkTree, error) {
 		dirs = []string{"."}
 	}
 	w := &WorkTree{}
+	var err error
+	if w.cwd, err = os.Getwd(); err == nil {
+		w.cwd, err = filepath.EvalSymlinks(w.cwd)
+	}
+	if err != nil {
+		return nil, remedy.Mark(remedy.Hold, fmt.Errorf("find the current directory: %w: change to one that exists", err))
+	}
 	for _, dir := range dirs {
 		if err := w.add(dir); err != nil {
-			return nil, errors.Join(remedy.Mark(remedy.Hold, fmt.Errorf("open %s: %w: give an existing directory", dir, err)), w.Close())
+			next := "give an existing directory"
+			if errors.Is(err, ErrEscapes) {
+				next = "give a directory of the repository, or the one that the link leads to if you trust it"
+			}
+			return nil, errors.Join(remedy.Mark(remedy.Hold, fmt.Errorf("open %s: %w: %s", dir, err, next)), w.Close())
 		}
 	}
 	w.mount()
 	return w, nil
 }
 
-func (w *WorkTree) add(dir string) error {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return err
+func (w *WorkTree) add(given string) error {
+	named := filepath.Clean(given)
+	if !filepath.IsAbs(named) {
+		named = filepath.Join(w.cwd, named)
 	}
 	// The top is looked for from where the directory really is, or a link to a
 	// directory in another work tree would be judged by the wrong one.
-	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+	dir, err := filepath.EvalSymlinks(named)
+	if err != nil {
+		return err
+	}
+	if err := stays(given, named, dir); err != nil {
 		return err
 	}
 	info, err := os.Stat(dir)
@@ -85,6 +102,36 @@ func (w *WorkTree) add(dir string) error {
 	}
 	w.trees[i].paths = append(w.trees[i].paths, filepath.ToSlash(below))
 	return nil
+}
+
+// stays refuses a directory that a link leads to from inside a Git work tree to
+// outside of it: whoever may commit would choose which directory is read.
+func stays(given, named, real string) error {
+	for top, isGit := topOf(named); isGit; top, isGit = topOf(filepath.Dir(top)) {
+		realTop, err := filepath.EvalSymlinks(top)
+		if err != nil {
+			return err
+		}
+		if !within(realTop, real) {
+			return linkError(fmt.Sprintf("%s is a link that leaves the repository %s", given, top))
+		}
+		if filepath.Dir(top) == top {
+			break
+		}
+	}
+	return nil
+}
+
+// linkError is an ErrEscapes that names the link.
+type linkError string
+
+func (e linkError) Error() string      { return string(e) }
+func (linkError) Is(target error) bool { return target == ErrEscapes }
+
+// within reports whether a path lies at or below dir.
+func within(dir, name string) bool {
+	below, err := filepath.Rel(dir, name)
+	return err == nil && filepath.IsLocal(below)
 }
 
 // topOf returns the nearest directory at or above dir that has a .git, which is a
@@ -148,6 +195,30 @@ func outermost(paths []string) []string {
 // Paths returns where in the snapshots' FS the directories are, for
 // [desired.Parse].
 func (w *WorkTree) Paths() []string { return slices.Clone(w.paths) }
+
+// Show returns the name by which the user opens a file of the snapshots' FS, for
+// [desired.ParseShown]: relative to the directory he stands in if the file lies in
+// it or both lie in one Git work tree, else absolute. Standing at the top of a
+// work tree that is what Git calls the file.
+func (w *WorkTree) Show(name string) string {
+	for _, t := range w.trees {
+		below, ok := name, true
+		if t.name != "." {
+			below, ok = strings.CutPrefix(name+"/", t.name+"/")
+		}
+		if !ok {
+			continue
+		}
+		file := filepath.Join(t.top, filepath.FromSlash(below))
+		if within(w.cwd, file) || t.isGit && within(t.top, w.cwd) {
+			if short, err := filepath.Rel(w.cwd, file); err == nil {
+				file = short
+			}
+		}
+		return filepath.ToSlash(file)
+	}
+	return name
+}
 
 // Latest returns the files as they are, always as changed: a disk has no listing
 // that tells. The revision is "worktree", with the commit that is checked out and

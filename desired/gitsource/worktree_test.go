@@ -284,3 +284,98 @@ func TestRepositoryWithAWorkTree(t *testing.T) {
 		t.Errorf("Latest of a SHA-256 repository = %v, want %v", err, gitsource.ErrUnsupported)
 	}
 }
+
+// A link that is committed may not choose what is read outside of its repository,
+// whether what lies there is a work tree of its own or not.
+func TestDirectoryBehindALink(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	base := t.TempDir()
+	repo, other, plain := clone(t, f), clone(t, f), base+"/plain"
+	write(t, plain+"/sub/x.yaml", "x\n")
+	link := func(target, name string) string {
+		if err := os.Symlink(target, name); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	for _, tt := range []struct {
+		name, dir string
+		paths     []string // nil if it is refused
+	}{
+		{"to a plain directory", link(plain, repo+"/plain"), nil},
+		{"below one", repo + "/plain/sub", nil},
+		{"to another work tree", link(other, repo+"/other"), nil},
+		{"into another work tree", link(other+"/fleet", repo+"/other-fleet"), nil},
+		{"by way of a second link", link("plain", repo+"/second"), nil},
+		{"within the repository", link("fleet/demo", repo+"/demo"), []string{"fleet/demo"}},
+		{"to its top", link("..", repo+"/fleet/top"), []string{"."}},
+		{"from outside of any repository", link(repo+"/fleet", base+"/fleet"), []string{"fleet"}},
+		{"to a repository, from outside", link(repo, base+"/repo") + "/fleet", []string{"fleet"}},
+	} {
+		w, err := gitsource.OpenWorkTree(tt.dir)
+		if tt.paths == nil {
+			if !errors.Is(err, gitsource.ErrEscapes) || remedy.Of(err) != remedy.Hold || !strings.Contains(err.Error(), tt.dir+" is a link that leaves the repository "+repo+": give") {
+				t.Errorf("%s: OpenWorkTree(%s) = %v (remedy %v), want %v (remedy hold)", tt.name, tt.dir, err, remedy.Of(err), gitsource.ErrEscapes)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: OpenWorkTree(%s): %v", tt.name, tt.dir, err)
+			continue
+		}
+		if diff := cmp.Diff(tt.paths, w.Paths()); diff != "" {
+			t.Errorf("%s: paths (-want +got):\n%s", tt.name, diff)
+		}
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The names that are shown can be opened from where the user stands. It changes the
+// directory of the process, so it is not parallel.
+func TestShow(t *testing.T) {
+	f := newFleet(t)
+	repo, base := clone(t, f), t.TempDir()
+	for _, dir := range []*string{&repo, &base} {
+		real, err := filepath.EvalSymlinks(*dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		*dir = real
+	}
+	write(t, base+"/a/fleet/x.yaml", "")
+	write(t, base+"/b/fleet/x.yaml", "")
+	for _, tt := range []struct {
+		name, cwd string
+		dirs      []string
+		files     map[string]string // by name in the FS
+	}{
+		{"top of a repository", repo, []string{"fleet"}, map[string]string{"fleet/demo/reader.yaml": "fleet/demo/reader.yaml", "fleet": "fleet"}},
+		{"below the top", repo + "/fleet", []string{"demo"}, map[string]string{"fleet/demo/reader.yaml": "demo/reader.yaml", "README.md": "../README.md"}},
+		{"above a repository", filepath.Dir(repo), []string{"clone"}, map[string]string{"README.md": "clone/README.md"}},
+		{"outside of a repository", base, []string{repo}, map[string]string{"README.md": repo + "/README.md"}},
+		{"a plain directory", base, []string{"a/fleet"}, map[string]string{"x.yaml": "a/fleet/x.yaml", ".": "a/fleet"}},
+		{"a plain file", base, []string{"a/fleet/x.yaml"}, map[string]string{"x.yaml": "a/fleet/x.yaml"}},
+		{"a plain directory, absolute", base, []string{base + "/a/fleet"}, map[string]string{"x.yaml": "a/fleet/x.yaml"}},
+		{"a plain directory elsewhere", base + "/a", []string{"../b/fleet"}, map[string]string{"x.yaml": base + "/b/fleet/x.yaml"}},
+		{"two of a name", base, []string{"a/fleet", "b/fleet"}, map[string]string{
+			"fleet/x.yaml": "a/fleet/x.yaml", "fleet-2/x.yaml": "b/fleet/x.yaml", "fleet-2": "b/fleet", "gone/x.yaml": "gone/x.yaml",
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Chdir(tt.cwd)
+			w := openTree(t, tt.dirs...)
+			for name, want := range tt.files {
+				got := w.Show(name)
+				if got != want {
+					t.Errorf("Show(%s) from %s = %s, want %s", name, tt.cwd, got, want)
+				}
+				if _, err := os.Stat(got); err != nil && !strings.HasPrefix(name, "gone") {
+					t.Errorf("Show(%s) cannot be opened: %v", name, err)
+				}
+			}
+		})
+	}
+}
