@@ -50,7 +50,7 @@ func decode(data []byte) (f Facts, err error) {
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
-	if err := newChecker(dec).value(reflect.TypeFor[Facts](), 0); err != nil {
+	if err := newChecker(dec).value(reflect.TypeFor[Facts]()); err != nil {
 		return f, err
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {

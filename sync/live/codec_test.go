@@ -299,12 +299,14 @@ func TestYAMLBlocks(t *testing.T) {
 	f := inhabited()
 	f.Roles[0].TrustPolicy = "{\n  \"Version\": \"2012-10-17\"\n}\n"
 	f.Nodes[0].OS = "yes"
+	f.Nodes[0].ComputeType = "a\u2028b\nc"
 	got, err := f.EncodeYAML()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		"    trustPolicy: |\n      {\n        \"Version\": \"2012-10-17\"\n      }\n",
+		"    computeType: \"a\\Lb\\nc\"\n",
 		"    os: \"yes\"\n", // YAML 1.1 reads a bare yes as true
 		"apiVersion: lanyard.io/v1alpha1\nkind: Snapshot\ntakenAt: \"0001-01-01T00:00:00Z\"\ncluster:\n  name: irsa-lab\n",
 	} {

@@ -9,13 +9,11 @@ import (
 	"strings"
 )
 
-// maxDepth bounds how deep a document nests; a snapshot needs six levels.
-const maxDepth = 64
-
 // checker compares a JSON document, token by token, with the type that it is to be
 // decoded into. Package encoding/json takes keys in any case, the last of two equal
 // keys and null for anything, and lets a missing key pass; in a file that says what
-// is absent each of those could make something present read as absent.
+// is absent each of those could make something present read as absent. The type also
+// bounds how deep it goes: what nests where nothing may is refused there.
 type checker struct {
 	dec    *json.Decoder
 	shapes map[reflect.Type]shape
@@ -56,19 +54,16 @@ func in(part string, err error) error {
 }
 
 // value checks the next value against a type.
-func (c *checker) value(t reflect.Type, depth int) error {
-	if depth > maxDepth {
-		return fmt.Errorf("nested deeper than %d", maxDepth)
-	}
+func (c *checker) value(t reflect.Type) error {
 	token, err := c.dec.Token()
 	if err != nil {
 		return readable(err)
 	}
 	switch token {
 	case json.Delim('{'):
-		return c.object(t, depth)
+		return c.object(t)
 	case json.Delim('['):
-		return c.list(t, depth)
+		return c.list(t)
 	case nil:
 		if t.Kind() != reflect.Slice && t.Kind() != reflect.Map {
 			return fmt.Errorf("there is no value: write one, or leave the key out")
@@ -80,12 +75,12 @@ func (c *checker) value(t reflect.Type, depth int) error {
 	return nil // the rest is for encoding/json to judge
 }
 
-func (c *checker) list(t reflect.Type, depth int) error {
+func (c *checker) list(t reflect.Type) error {
 	if t.Kind() != reflect.Slice {
 		return fmt.Errorf("a list is not what stands here (%s is)", article(kindOf(t)))
 	}
 	for i := 0; c.dec.More(); i++ {
-		if err := c.value(t.Elem(), depth+1); err != nil {
+		if err := c.value(t.Elem()); err != nil {
 			return in(fmt.Sprintf("[%d]", i), err)
 		}
 	}
@@ -93,7 +88,7 @@ func (c *checker) list(t reflect.Type, depth int) error {
 	return readable(err)
 }
 
-func (c *checker) object(t reflect.Type, depth int) error {
+func (c *checker) object(t reflect.Type) error {
 	if kind := t.Kind(); c.isText(t) || kind != reflect.Struct && kind != reflect.Map {
 		return fmt.Errorf("an object is not what stands here (a text, number or list is)")
 	}
@@ -112,7 +107,7 @@ func (c *checker) object(t reflect.Type, depth int) error {
 		if !known {
 			return in(key, fmt.Errorf("unknown key: leave it out, or read the file with the release that wrote it"))
 		}
-		if err := c.value(elem, depth+1); err != nil {
+		if err := c.value(elem); err != nil {
 			return in(key, err)
 		}
 	}

@@ -12,6 +12,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
+// maxDepth bounds how deep a YAML document nests; a snapshot needs six levels.
+const maxDepth = 64
+
 // yamlToJSON converts one YAML document. Aliases are refused: a snapshot has none,
 // and they are how a small file becomes a large one.
 func yamlToJSON(data []byte) ([]byte, error) {
@@ -180,7 +183,8 @@ func yamlContainer(dec *json.Decoder, open json.Delim, depth int) (*yaml.Node, e
 var yaml11 = regexp.MustCompile(`^(?i:y|yes|n|no|on|off|[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9]*)?)$`)
 
 // yamlText chooses how a text is written: as a block if it has several lines and a
-// block keeps every character of it.
+// block keeps every character of it, also with readers that see a line's end where
+// YAML 1.2 does not.
 func yamlText(s string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
 	switch {
@@ -188,7 +192,7 @@ func yamlText(s string) *yaml.Node {
 		n.Style = yaml.DoubleQuotedStyle
 	case strings.Contains(s, "\n"):
 		n.Style = yaml.LiteralStyle
-		if strings.TrimLeft(s, " \t\n") != s || strings.TrimSpace(s) == "" {
+		if strings.TrimLeft(s, " \t\n") != s { // a block takes its indentation from its first line
 			n.Style = yaml.DoubleQuotedStyle
 		}
 	}
