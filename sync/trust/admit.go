@@ -18,7 +18,7 @@ import (
 func (d *Document) Admit(r Request, w identity.Width, quota int) (Edit, error) {
 	e := Edit{Document: d, Before: d.Size(), After: d.Size(), Limit: quota}
 	r.IgnoreOthers = true
-	if d.Evaluate(r).Decision == Allow {
+	if d.Decide(r) == Allow {
 		return e, nil
 	}
 	g := Grant{
@@ -56,7 +56,7 @@ func (d *Document) audiences(g Grant, one string) []string {
 			if c := &s.clauses[j]; c.key.key == keyIssuer && c.key.aud && c.op.family == familyString && !c.op.negated {
 				for _, v := range c.values {
 					r.Audience = v.written
-					if d.Evaluate(r).Decision == Allow && !slices.Contains(out, v.written) {
+					if d.Decide(r) == Allow && !slices.Contains(out, v.written) {
 						out = append(out, v.written)
 					}
 				}

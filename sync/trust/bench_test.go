@@ -38,6 +38,42 @@ func TestEvaluateAllocatesNothing(t *testing.T) {
 	}
 }
 
+func TestDecideAllocatesNothing(t *testing.T) {
+	d := mustParse(t, large(8))
+	for _, r := range []Request{irsa, podID} {
+		for _, name := range []string{"s3-reader", "nobody"} {
+			r.Subject.ServiceAccount = name
+			if n := testing.AllocsPerRun(200, func() { d.Decide(r) }); n >= 1 && !raceEnabled {
+				t.Errorf("%v of %s: %v allocations, want none", r.Mechanism, name, n)
+			}
+		}
+	}
+}
+
+func BenchmarkDecide(b *testing.B) {
+	denied := irsa
+	denied.Subject.ServiceAccount = "nobody"
+	d := mustParse(b, large(4))
+	for name, r := range map[string]Request{"irsa": irsa, "pod-identity": podID, "denied": denied} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				d.Decide(r)
+			}
+		})
+	}
+}
+
+func BenchmarkAdmit(b *testing.B) {
+	d := mustParse(b, document([]string{foreign}))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := d.Admit(podID, identity.WidthPinned, 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func BenchmarkEvaluate(b *testing.B) {
 	denied := irsa
 	denied.Subject.ServiceAccount = "nobody"

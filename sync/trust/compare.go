@@ -77,7 +77,7 @@ func Compare(a, b *Document) Difference {
 				continue
 			}
 		}
-		x, y := a.Evaluate(q.request).Decision, b.Evaluate(q.request).Decision
+		x, y := a.Decide(q.request), b.Decide(q.request)
 		if x == y {
 			continue
 		}

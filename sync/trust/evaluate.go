@@ -32,6 +32,30 @@ func (d *Document) Evaluate(r Request) Verdict {
 	return d.judge(e)
 }
 
+// Decide returns the decision of [Document.Evaluate] alone. It allocates nothing,
+// whatever the answer: a refusal's reason is what costs.
+func (d *Document) Decide(r Request) Decision {
+	if d.Valid() != nil {
+		return Undecidable
+	}
+	e := newEnv(r)
+	defer e.free()
+	switch r.Mechanism {
+	case identity.IRSA:
+		return d.rule(e, assumeRoleWithWebIdentity).decision
+	case identity.PodIdentity:
+		first := d.rule(e, assumeRole).decision
+		if first == Deny || !r.SessionTags {
+			return first
+		}
+		if second := d.rule(e, tagSession).decision; second != Allow {
+			return second
+		}
+		return first
+	}
+	return Deny
+}
+
 func (d *Document) judge(e *env) Verdict {
 	switch e.r.Mechanism {
 	case identity.IRSA:

@@ -2,6 +2,7 @@ package trust
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/lanyard-io/lanyard/internal/identity"
@@ -78,6 +79,9 @@ func FuzzEvaluate(f *testing.F) {
 			if (v.Decision == Allow) != (v.Cause == NoCause) || v.Reason == "" || v.Statement >= len(d.Statements()) {
 				t.Fatalf("Evaluate(%q, %+v) = %+v", text, r, v)
 			}
+			if got := d.Decide(r); got != v.Decision {
+				t.Fatalf("Decide(%q, %+v) = %v, Evaluate says %v", text, r, got, v.Decision)
+			}
 			if (v.Cause == BadDocument) != (d.Valid() != nil) {
 				t.Fatalf("Evaluate(%q) = %+v, but Valid = %v", text, v, d.Valid())
 			}
@@ -90,6 +94,35 @@ func FuzzEvaluate(f *testing.F) {
 			}
 			if v, ok := d.Excess(r, identity.WidthPinned); ok && v.Decision != Allow {
 				t.Fatalf("Excess(%q, %+v) = %+v", text, r, v)
+			}
+		}
+	})
+}
+
+// FuzzCompare: no two documents take long or panic, a document does not differ from
+// itself, and the difference is the same from both sides.
+func FuzzCompare(f *testing.F) {
+	f.Add(pods(`{}`), web(`{"StringLike":{"HOST:sub":"system:serviceaccount:*:?"}}`))
+	f.Add(podsDeny(`{"ArnLike":{"aws:SourceArn":"arn:aws:eks:*:*:cluster/a*"}}`), webDeny(`{"StringNotLike":{"HOST:sub":"*"}}`))
+	f.Fuzz(func(t *testing.T, one, other string) {
+		a, err := Parse(one)
+		if err != nil {
+			return
+		}
+		b, err := Parse(other)
+		if err != nil {
+			return
+		}
+		if d := Compare(a, a); len(d.OnlyA)+len(d.OnlyB)+len(d.Unclear) > 0 {
+			t.Fatalf("%q differs from itself: %+v", one, d)
+		}
+		x, y := Compare(a, b), Compare(b, a)
+		if !x.Partial && (!slices.Equal(x.OnlyA, y.OnlyB) || !slices.Equal(x.OnlyB, y.OnlyA)) {
+			t.Fatalf("Compare(%q, %q) = %+v, the other way round %+v", one, other, x, y)
+		}
+		for _, l := range a.Lint(LintOptions{Cluster: testCluster}) {
+			if l.Message == "" || l.Statement >= len(a.Statements()) {
+				t.Fatalf("Lint(%q) says %+v", one, l)
 			}
 		}
 	})

@@ -96,6 +96,9 @@ func TestOrderNeverMatters(t *testing.T) {
 		if x.Decision != y.Decision || !Equal(a, b) {
 			t.Errorf("in another order\n doc  %s\n req  %+v\n got  %v (%s), equal %v\n want %v (%s)", b.Text(), r, y.Decision, y.Reason, Equal(a, b), x.Decision, x.Reason)
 		}
+		if got := a.Decide(r); got != x.Decision {
+			t.Errorf("Decide = %v, Evaluate = %v\n doc %s\n req %+v", got, x.Decision, a.Text(), r)
+		}
 		seen[x.Decision]++
 	})
 	for _, d := range []Decision{Deny, Allow, Undecidable} {

@@ -86,7 +86,7 @@ func (d *Document) Remove(r Request) (Edit, error) {
 		return fail(err)
 	}
 	r.IgnoreOthers, r.SourceARN = true, cmp.Or(r.SourceARN, r.Cluster.ARN())
-	next, granted := d, d.Evaluate(r).Decision != Deny
+	next, granted := d, d.Decide(r) != Deny
 	var shared error
 	for at := 0; at < len(next.stmts); {
 		cut, err := next.hold(r, at, granted)
@@ -107,7 +107,7 @@ func (d *Document) Remove(r Request) (Edit, error) {
 		}
 	}
 	// What others share is in the way only if it is what still lets the request in.
-	if shared != nil && next.Evaluate(r).Decision != Deny {
+	if shared != nil && next.Decide(r) != Deny {
 		return fail(shared)
 	}
 	if next != d {
