@@ -65,12 +65,20 @@ const (
 // revision that can be seen without a cluster, those of [Repository.Check]
 // included; or, where fsys cannot be read, the error that wraps fsys's.
 func Parse(fsys fs.FS, paths []string, rev Revision) (*Repository, error) {
+	return ParseShown(fsys, paths, rev, func(name string) string { return name })
+}
+
+// ParseShown is [Parse] for files that go by other names where their readers are:
+// show is given names of fsys and returns what every [Position] says, such as a
+// path that an editor opens.
+func ParseShown(fsys fs.FS, paths []string, rev Revision, show func(name string) string) (*Repository, error) {
 	p := &parser{
 		repo:     &Repository{revision: rev},
 		fsys:     fsys,
+		show:     show,
 		defaults: map[string]overlay{},
 	}
-	w := &walker{fsys: fsys, errs: &p.errs, seen: map[string]bool{}}
+	w := &walker{fsys: fsys, show: show, errs: &p.errs, seen: map[string]bool{}}
 	if len(paths) == 0 {
 		paths = []string{"."}
 	}
@@ -110,6 +118,7 @@ func (r *Repository) Revision() Revision { return r.revision }
 // parser holds what is known while a revision is read.
 type parser struct {
 	fsys      fs.FS
+	show      func(string) string
 	errs      collector
 	repo      *Repository
 	bytes     int
@@ -132,30 +141,31 @@ func (p *parser) file(name string) error {
 		return err
 	}
 	p.repo.counts.Files++
+	shown := p.show(name)
 	if p.bytes += len(data); p.bytes > MaxBytes {
-		p.errs.add(Position{File: name}, fmt.Sprintf("more than %d MiB of YAML files", MaxBytes>>20), "watch fewer paths")
+		p.errs.add(Position{File: shown}, fmt.Sprintf("more than %d MiB of YAML files", MaxBytes>>20), "watch fewer paths")
 		return nil
 	}
 	if len(data) > maxFile {
-		p.errs.add(Position{File: name}, "the file is over 1 MiB", "split it")
+		p.errs.add(Position{File: shown}, "the file is over 1 MiB", "split it")
 		return nil
 	}
-	d := decoder{file: name, source: data, errs: &p.errs}
-	eachDocument(name, data, &p.errs, func(root *yaml.Node) bool {
+	d := decoder{file: shown, source: data, errs: &p.errs}
+	eachDocument(shown, data, &p.errs, func(root *yaml.Node) bool {
 		if p.documents++; p.documents > MaxDocuments {
 			d.wrong(root, fmt.Sprintf("more than %d documents", MaxDocuments), "watch fewer paths")
 			return false
 		}
 		if root.Kind != 0 {
-			p.document(d, root)
+			p.document(d, path.Dir(name), root)
 		}
 		return true
 	})
 	return nil
 }
 
-// document sorts one document by what it says it is.
-func (p *parser) document(d decoder, root *yaml.Node) {
+// document sorts one document, of a file in dir, by what it says it is.
+func (p *parser) document(d decoder, dir string, root *yaml.Node) {
 	kind, ours := d.header(root)
 	switch {
 	case kind == "":
@@ -173,7 +183,7 @@ func (p *parser) document(d decoder, root *yaml.Node) {
 		return
 	}
 	values, good := d.decode(root, documents[i].shape, kind)
-	o := overlay{fields: values, dir: path.Dir(d.file), at: d.at(root), bad: !good}
+	o := overlay{fields: values, dir: dir, at: d.at(root), bad: !good}
 	switch kind {
 	case kindMapping:
 		p.repo.counts.Mappings++
@@ -182,11 +192,11 @@ func (p *parser) document(d decoder, root *yaml.Node) {
 		}
 	case kindDefaults:
 		p.repo.counts.Defaults++
-		if first, twice := p.defaults[o.dir]; twice {
-			d.wrong(root, fmt.Sprintf("a second IdentityDefaults for directory %s, the first is at %s", printable(o.dir), first.at), "write one")
+		if first, twice := p.defaults[dir]; twice {
+			d.wrong(root, fmt.Sprintf("a second IdentityDefaults for directory %s, the first is at %s", printable(p.show(dir)), first.at), "write one")
 			return
 		}
-		p.defaults[o.dir] = o
+		p.defaults[dir] = o
 	case kindWaiver:
 		p.repo.counts.Waivers++
 		if good {

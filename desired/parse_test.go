@@ -319,3 +319,47 @@ func TestOrder(t *testing.T) {
 		t.Errorf("Mapping(demo/c) is %v, want none", m)
 	}
 }
+
+// TestShownNames: every place, of mappings and of mistakes, names the file as it is
+// shown, while defaults still follow the directories of the file system.
+func TestShownNames(t *testing.T) {
+	t.Parallel()
+	show := func(name string) string { return "/home/me/" + name }
+	fsys := fstest.MapFS{
+		"fleet/defaults.yaml": file("apiVersion: lanyard.io/v1alpha1\nkind: IdentityDefaults\nspec: {clusters: [irsa-lab]}\n"),
+		"fleet/demo/a.yaml":   file(mapping("demo", "a", "")),
+	}
+	repo, err := desired.ParseShown(fsys, []string{"fleet"}, worktree, show)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := repo.For(identity.Cluster{Name: "elsewhere"})
+	if err != nil || len(state.Mappings) != 0 {
+		t.Errorf("For(elsewhere) = %d mappings, %v, want none: the defaults name another cluster", len(state.Mappings), err)
+	}
+	if state, err = repo.For(lab); err != nil || len(state.Mappings) != 1 {
+		t.Fatalf("For = %d mappings, %v, want one", len(state.Mappings), err)
+	}
+	if got, want := state.Mappings[0].At.File, "/home/me/fleet/demo/a.yaml"; got != want {
+		t.Errorf("the mapping is at %s, want %s", got, want)
+	}
+	for name, f := range map[string]*fstest.MapFile{
+		"x.yaml": file("kind: 3\n"), "syntax.yaml": file("a: [\n"), "bytes.yaml": file("\xff"), "large.yaml": file(strings.Repeat("#", 1<<20+1)),
+		"link.yaml": link("nowhere"), "pipe.yaml": {Mode: fs.ModeNamedPipe}, "alias.yaml": file("a: &a [*a]\n"), "again.yaml": fsys["fleet/defaults.yaml"],
+	} {
+		fsys["fleet/"+name] = f
+	}
+	_, err = desired.ParseShown(fsys, []string{"fleet", "none"}, worktree, show)
+	var all desired.Errors
+	if !errors.As(err, &all) || len(all) < 9 {
+		t.Fatalf("ParseShown = %v, want a mistake of each kind", err)
+	}
+	for _, e := range all {
+		if !strings.HasPrefix(e.At.File, "/home/me/") {
+			t.Errorf("%s: want the name as it is shown", e)
+		}
+	}
+	if !strings.Contains(err.Error(), "a second IdentityDefaults for directory /home/me/fleet,") {
+		t.Errorf("got %v, want the directory as it is shown", err)
+	}
+}

@@ -19,6 +19,7 @@ import (
 // a circle of links ends.
 type walker struct {
 	fsys  fs.FS
+	show  func(string) string
 	errs  *collector
 	seen  map[string]bool // files and directories met, by their own names
 	files []string
@@ -123,6 +124,7 @@ func (w *walker) file(name string, mode fs.FileMode) {
 
 // place is the position of a file whose name may hold anything.
 func (w *walker) place(name string) Position {
+	name = w.show(name)
 	if !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
 		name = strconv.Quote(name)
 	}

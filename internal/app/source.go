@@ -18,6 +18,7 @@ type Git struct {
 		Close() error
 	}
 	paths  []string
+	show   func(string) string // a file's name, as its reader opens it
 	parsed *desired.Repository
 }
 
@@ -31,7 +32,7 @@ func OpenGit(d Desired) (*Git, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &Git{source: tree, paths: tree.Paths()}, nil
+		return &Git{source: tree, paths: tree.Paths(), show: tree.Show}, nil
 	}
 	source, err := gitsource.Open(gitsource.Options{URL: d.URL, Ref: d.Ref, Auth: gitsource.Auth{Username: d.Username, Token: gitsource.Secret(d.Token)}})
 	if err != nil {
@@ -41,7 +42,7 @@ func OpenGit(d Desired) (*Git, error) {
 	if len(paths) == 0 {
 		paths = []string{"."}
 	}
-	return &Git{source: source, paths: paths}, nil
+	return &Git{source: source, paths: paths, show: func(name string) string { return name }}, nil
 }
 
 // Close gives the source back.
@@ -56,7 +57,7 @@ func (g *Git) Repository(ctx context.Context) (*desired.Repository, error) {
 	}
 	if g.parsed == nil || changed {
 		g.parsed = nil
-		repo, err := desired.Parse(snapshot.FS, g.paths, snapshot.Revision)
+		repo, err := desired.ParseShown(snapshot.FS, g.paths, snapshot.Revision, g.show)
 		if err != nil {
 			return nil, fmt.Errorf("revision %s is not accepted:\n%w", snapshot.Revision, err)
 		}
