@@ -324,7 +324,7 @@ func TestOrder(t *testing.T) {
 // shown, while defaults still follow the directories of the file system.
 func TestShownNames(t *testing.T) {
 	t.Parallel()
-	show := func(name string) string { return "/home/me/" + name }
+	show := func(name string) string { return "/shown/" + name }
 	fsys := fstest.MapFS{
 		"fleet/defaults.yaml": file("apiVersion: lanyard.io/v1alpha1\nkind: IdentityDefaults\nspec: {clusters: [irsa-lab]}\n"),
 		"fleet/demo/a.yaml":   file(mapping("demo", "a", "")),
@@ -340,7 +340,7 @@ func TestShownNames(t *testing.T) {
 	if state, err = repo.For(lab); err != nil || len(state.Mappings) != 1 {
 		t.Fatalf("For = %d mappings, %v, want one", len(state.Mappings), err)
 	}
-	if got, want := state.Mappings[0].At.File, "/home/me/fleet/demo/a.yaml"; got != want {
+	if got, want := state.Mappings[0].At.File, "/shown/fleet/demo/a.yaml"; got != want {
 		t.Errorf("the mapping is at %s, want %s", got, want)
 	}
 	for name, f := range map[string]*fstest.MapFile{
@@ -355,11 +355,11 @@ func TestShownNames(t *testing.T) {
 		t.Fatalf("ParseShown = %v, want a mistake of each kind", err)
 	}
 	for _, e := range all {
-		if !strings.HasPrefix(e.At.File, "/home/me/") {
+		if !strings.HasPrefix(e.At.File, "/shown/") {
 			t.Errorf("%s: want the name as it is shown", e)
 		}
 	}
-	if !strings.Contains(err.Error(), "a second IdentityDefaults for directory /home/me/fleet,") {
+	if !strings.Contains(err.Error(), "a second IdentityDefaults for directory /shown/fleet,") {
 		t.Errorf("got %v, want the directory as it is shown", err)
 	}
 }
