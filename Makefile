@@ -100,9 +100,16 @@ golden: ## rewrite golden files; review them as a diff
 	@git status --short -- '*testdata*'
 
 .PHONY: nightly
-nightly: ## the long watch: shuffled repeats, NIGHTTIME (10m) of each fuzz target, benchmarks
+nightly: ## the long watch: shuffled repeats, fuzzing for NIGHTTIME (10m) each, mutants, other languages, benchmarks
 	$(say) 'tests three times, shuffled'
 	@CGO_ENABLED=1 go test -race -shuffle=on -count=3 -timeout 60m ./...
+	$(say) 'mutants of sync/trust (about a quarter of an hour)'
+	@set -o pipefail; go test -tags nightly -count=1 -timeout 120m -v ./test/mutation | grep -vE '^ *(=== |--- PASS)'
+	$(say) 'interop: installing what runs under Node (npm ci in test/interop)'
+	@command -v npm >/dev/null || { echo 'make nightly: test/interop needs Node 20 or newer, with npm' >&2; exit 1; }
+	@npm --prefix test/interop ci --no-progress
+	$(say) 'interop: trust policies beside another evaluator, the AWS double beside another SDK'
+	@set -o pipefail; go test -tags nightly -count=1 -timeout 30m -v ./test/interop | grep -vE '^ *(=== |--- PASS)'
 	$(say) 'fuzzing, $(NIGHTTIME) each'
 	@.ci/fuzz $(NIGHTTIME)
 	$(say) 'benchmarks'

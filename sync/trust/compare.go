@@ -2,6 +2,7 @@ package trust
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"strings"
 
@@ -112,16 +113,28 @@ var nothing = func() *Document {
 
 // widest sorts, and drops what another access covers.
 func widest(list []Access) []Access {
-	slices.SortFunc(list, func(a, b Access) int { return cmp.Compare(a.String(), b.String()) })
-	list = slices.Compact(list)
-	return slices.DeleteFunc(slices.Clone(list), func(a Access) bool {
-		return slices.ContainsFunc(list, func(b Access) bool { return a != b && b.covers(a) })
+	slices.SortFunc(list, Access.compare)
+	var wide []Access
+	for _, a := range list {
+		if strings.Contains(a.Namespace+a.ServiceAccount+a.Provider+a.Audience+a.Cluster, "*") {
+			wide = append(wide, a)
+		}
+	}
+	return slices.DeleteFunc(list, func(a Access) bool {
+		return slices.ContainsFunc(wide, func(b Access) bool { return a != b && b.covers(a) })
 	})
+}
+
+func (a Access) compare(b Access) int {
+	return cmp.Or(
+		cmp.Compare(a.Mechanism, b.Mechanism), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.ServiceAccount, b.ServiceAccount),
+		cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Cluster, b.Cluster), cmp.Compare(a.Audience, b.Audience),
+	)
 }
 
 func (a Access) covers(b Access) bool {
 	whole := func(pattern, s string) bool { return pattern == "*" || pattern == s }
-	return a.Mechanism == b.Mechanism && (a.WithoutTags == b.WithoutTags || !a.WithoutTags) &&
+	return a.Mechanism == b.Mechanism && (!a.WithoutTags || b.WithoutTags) &&
 		whole(a.Namespace, b.Namespace) && whole(a.ServiceAccount, b.ServiceAccount) &&
 		whole(a.Provider, b.Provider) && whole(a.Audience, b.Audience) &&
 		(a.Cluster == b.Cluster || like(compileGlob(a.Cluster), b.Cluster))
@@ -134,7 +147,7 @@ type question struct {
 }
 
 const (
-	maxQuestions = 4096
+	maxQuestions = 2048
 	nowhere      = "zz-nowhere-1" // a Region that is none
 )
 
@@ -154,6 +167,7 @@ type vocabulary struct {
 // it leaves open whom the others name.
 func questions(docs ...*Document) ([]question, bool) {
 	var all vocabulary
+	tries := 0
 	for _, d := range docs {
 		for i := range d.statements() {
 			all.read(&d.stmts[i])
@@ -161,25 +175,22 @@ func questions(docs ...*Document) ([]question, bool) {
 	}
 	seen := map[Access]bool{}
 	var out []question
-	partial := false
-	add := func(q question) {
-		switch {
-		case seen[q.access]:
-		case len(out) == maxQuestions:
-			partial = true
-		default:
-			seen[q.access] = true
-			out = append(out, q)
-		}
-	}
 	for _, d := range docs {
 		for i := range d.statements() {
 			var v vocabulary
 			v.read(&d.stmts[i])
-			v.ask(&all, d.stmts[i].actions, add)
+			for q := range v.ask(&all, d.stmts[i].actions) {
+				if tries++; len(out) == maxQuestions || tries > 8*maxQuestions {
+					return out, true
+				}
+				if !seen[q.access] {
+					seen[q.access] = true
+					out = append(out, q)
+				}
+			}
 		}
 	}
-	return out, partial
+	return out, false
 }
 
 func (d *Document) statements() []statement {
@@ -258,38 +269,44 @@ func or(own, all []named, filler string) []named {
 	return append(slices.Clip(own), named{"*", filler})
 }
 
-func (v *vocabulary) ask(all *vocabulary, actions actionSet, add func(question)) {
-	if actions&assumeRoleWithWebIdentity != 0 {
-		v.askIRSA(all, add)
-	}
-	if actions&(assumeRole|tagSession) != 0 {
-		v.askPodIdentity(all, add)
+func (v *vocabulary) ask(all *vocabulary, actions actionSet) iter.Seq[question] {
+	return func(yield func(question) bool) {
+		if actions&assumeRoleWithWebIdentity != 0 && !v.askIRSA(all, yield) {
+			return
+		}
+		if actions&(assumeRole|tagSession) != 0 {
+			v.askPodIdentity(all, yield)
+		}
 	}
 }
 
-func (v *vocabulary) askIRSA(all *vocabulary, add func(question)) {
+func (v *vocabulary) askIRSA(all *vocabulary, yield func(question) bool) bool {
 	subjects := v.subjects
 	if len(subjects) == 0 {
 		subjects = all.subjects[:min(len(all.subjects), 32)]
 	}
 	subjects = append(slices.Clip(subjects), [2]named{{"*", nobody}, {"*", nobody}})
+	audiences := append(or(v.audiences, all.audiences, nobody), named{"sts.amazonaws.com", "sts.amazonaws.com"})
 	filler := "arn:aws:iam::" + noAccount + ":oidc-provider/" + nobody + ".example"
 	for _, p := range or(v.providers, all.providers, filler) {
 		for _, s := range subjects {
-			for _, aud := range append(or(v.audiences, all.audiences, nobody), named{"sts.amazonaws.com", "sts.amazonaws.com"}) {
-				add(question{
+			for _, aud := range audiences {
+				if !yield(question{
 					Access{Mechanism: identity.IRSA, Namespace: s[0].written, ServiceAccount: s[1].written, Provider: p.written, Audience: aud.written},
 					Request{
 						Mechanism: identity.IRSA, Provider: p.value, Audience: aud.value,
 						Subject: identity.Subject{Namespace: s[0].value, ServiceAccount: s[1].value},
 					},
-				})
+				}) {
+					return false
+				}
 			}
 		}
 	}
+	return true
 }
 
-func (v *vocabulary) askPodIdentity(all *vocabulary, add func(question)) {
+func (v *vocabulary) askPodIdentity(all *vocabulary, yield func(question) bool) {
 	for _, c := range v.clusters(all) {
 		for _, n := range or(v.namespaces, all.namespaces, nobody) {
 			for _, a := range or(v.accounts, all.accounts, nobody) {
@@ -300,9 +317,13 @@ func (v *vocabulary) askPodIdentity(all *vocabulary, add func(question)) {
 						Subject: identity.Subject{Namespace: n.value, ServiceAccount: a.value},
 					},
 				}
-				add(q)
+				if !yield(q) {
+					return
+				}
 				q.access.WithoutTags, q.request.SessionTags = true, false
-				add(q)
+				if !yield(q) {
+					return
+				}
 			}
 		}
 	}

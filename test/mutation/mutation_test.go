@@ -20,7 +20,11 @@ type mutant struct {
 	survives                 string // why no test can tell
 }
 
-var line = regexp.MustCompile(`^([a-z]+\.go)(?: (\w+))?: (.+) ==> (.*)$`)
+func (m mutant) String() string {
+	return strings.TrimSpace(m.file+" "+m.function) + ": " + m.old + " ==> " + m.new
+}
+
+var line = regexp.MustCompile(`^([a-z]+\.go)(?: (\w+))?: (.+) ==>(?: (.*))?$`)
 
 func mutants(t *testing.T) (out []mutant) {
 	text, err := os.ReadFile("mutations.txt")
@@ -81,12 +85,14 @@ func TestMutants(t *testing.T) {
 				switch output, alive := run(t, pkg, m); {
 				case !alive && m.survives == "":
 					killed.Add(1)
+					t.Logf("killed    %s", m)
 				case alive && m.survives != "":
 					survived.Add(1)
+					t.Logf("survives  %s", m)
 				case alive:
-					t.Errorf("no test notices %s %s: %s ==> %s", m.file, m.function, m.old, m.new)
+					t.Errorf("no test notices %s", m)
 				default:
-					t.Errorf("%s %s: %s ==> %s is said to survive (%s), but a test notices:\n%s", m.file, m.function, m.old, m.new, m.survives, output)
+					t.Errorf("said to survive (%s), but a test notices %s:\n%s", m.survives, m, output)
 				}
 			})
 		}
@@ -113,7 +119,7 @@ func run(t *testing.T, pkg string, m mutant) (output string, alive bool) {
 	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-overlay", path("overlay.json"), "-o", path("trust.test"), ".")
 	build.Dir = pkg
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %s ==> %s does not compile, so it shows nothing: %v\n%s", m.file, m.old, m.new, err, out)
+		t.Fatalf("does not compile, so it shows nothing: %s: %v\n%s", m, err, out)
 	}
 	// A mutant that never ends is noticed too.
 	tests := exec.CommandContext(t.Context(), path("trust.test"), "-test.failfast", "-test.timeout=2m")
