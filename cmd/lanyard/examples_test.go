@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"io/fs"
 	"path"
@@ -63,7 +64,7 @@ func check(t *testing.T, name string, data []byte, schema *jsonschema.Schema) (c
 	buf := make([]byte, 1<<16)
 	for {
 		n, err := docs.Read(buf)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return checked
 		}
 		if err != nil {

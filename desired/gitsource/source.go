@@ -118,7 +118,7 @@ func (s *Source) Latest(ctx context.Context) (_ Snapshot, changed bool, err erro
 	defer cancel()
 	changed, err = s.refresh(ctx)
 	if err != nil {
-		if context.Cause(ctx) == slow {
+		if errors.Is(context.Cause(ctx), slow) {
 			err = slow
 		}
 		return Snapshot{}, false, scrub(fmt.Errorf("read %s: %w", s, err), s.secret)

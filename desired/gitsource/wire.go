@@ -61,7 +61,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		cause := context.Cause(ctx)
 		cancel(nil)
-		if cause == silent {
+		if errors.Is(cause, silent) {
 			return nil, w.fail(silent)
 		}
 		return nil, w.fail(remedy.Mark(remedy.Retry, fmt.Errorf("%w: %w: check the address, the network and the certificate authorities",
@@ -133,7 +133,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 	}
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
-	case context.Cause(b.ctx) == b.silent:
+	case errors.Is(context.Cause(b.ctx), b.silent):
 		err = b.wire.fail(b.silent)
 	default:
 		err = b.wire.fail(remedy.Mark(remedy.Retry, fmt.Errorf("%w: the answer broke off: %w: try again", ErrUnreachable, err)))

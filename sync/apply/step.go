@@ -179,6 +179,10 @@ func rolesOf(s plan.Step) ([]identity.RoleARN, error) {
 			about = g.Subject
 		case plan.Unused:
 			about = g.Subject
+		case plan.NotWired:
+			about = g.Subject
+		case plan.AudiencesWithin:
+			about = g.Subject
 		}
 		if about != s.Subject {
 			return nil, remedy.Mark(remedy.Halt, fmt.Errorf("guard %s is about %s, and the step about %s", g.Kind(), about, s.Subject))

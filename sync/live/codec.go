@@ -113,10 +113,10 @@ func kindOf(t reflect.Type) string {
 }
 
 func article(noun string) string {
-	switch {
-	case noun == "array":
+	switch noun {
+	case "array":
 		return "a list"
-	case noun == "object":
+	case "object":
 		return "an object"
 	}
 	return "a " + noun

@@ -3,6 +3,7 @@ package live
 import (
 	"encoding"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -44,7 +45,7 @@ func in(part string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if e, ok := err.(*badValue); ok {
+	if e, ok := errors.AsType[*badValue](err); ok {
 		if !strings.HasPrefix(e.path, "[") {
 			part += "."
 		}

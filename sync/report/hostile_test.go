@@ -136,11 +136,11 @@ func withoutSpans(t *testing.T, line string) string {
 	t.Helper()
 	var b strings.Builder
 	for i := 0; i < len(line); {
-		switch {
-		case line[i] == '\\':
+		switch line[i] {
+		case '\\':
 			b.WriteString(line[i : i+2])
 			i += 2
-		case line[i] == '`':
+		case '`':
 			end := strings.IndexByte(line[i+1:], '`')
 			if end < 1 {
 				t.Fatalf("a backtick begins no span: %s", head(line[i:]))

@@ -134,7 +134,7 @@ func (c *clause) pins() bool {
 func (c *clause) wide() bool {
 	globs := c.op.family == familyLike || c.op.family == familyARN
 	return slices.ContainsFunc(c.values, func(v value) bool {
-		return len(v.parts) > 0 || globs && strings.ContainsAny(v.pattern, "\xff\xfe")
+		return len(v.parts) > 0 || globs && (strings.IndexByte(v.pattern, 0xff) >= 0 || strings.IndexByte(v.pattern, 0xfe) >= 0)
 	})
 }
 

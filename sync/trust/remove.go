@@ -218,7 +218,7 @@ func (e *env) pinned(m dimension, s *statement) (found *clause, why string) {
 func (e *env) literally(c *clause) bool {
 	globs := c.op.family == familyLike || c.op.family == familyARN
 	return !slices.ContainsFunc(c.values, func(v value) bool {
-		if !v.bad && len(v.parts) == 0 && !(globs && strings.ContainsAny(v.pattern, "\xff\xfe")) {
+		if !v.bad && len(v.parts) == 0 && !(globs && (strings.IndexByte(v.pattern, 0xff) >= 0 || strings.IndexByte(v.pattern, 0xfe) >= 0)) {
 			return false
 		}
 		one := *c

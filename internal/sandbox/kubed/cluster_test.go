@@ -261,7 +261,7 @@ func apply(t *testing.T, client kubernetes.Interface, manager, value string, for
 func managersOf(sa *corev1.ServiceAccount) []string {
 	var out []string
 	for _, e := range sa.ManagedFields {
-		if strings.Contains(string(e.FieldsV1.Raw), `"f:`+roleKey+`"`) {
+		if strings.Contains(e.FieldsV1.GetRawString(), `"f:`+roleKey+`"`) {
 			out = append(out, e.Manager+" "+string(e.Operation)+" "+e.Time.UTC().Format(time.RFC3339))
 		}
 	}

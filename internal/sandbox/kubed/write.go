@@ -188,7 +188,7 @@ func differs(field string, a, b runtime.Object) bool {
 // validate checks the metadata that every resource has.
 func validate(gvr schema.GroupVersionResource, m, old metav1.Object, exists bool) error {
 	p := field.NewPath("metadata")
-	errs := validation.ValidateObjectMetaAccessor(m, m.GetNamespace() != "", path.ValidatePathSegmentName, p)
+	errs := validation.ValidateObjectMetaAccessor(m, m.GetNamespace() != "", path.ValidatePathSegmentName, p) //nolint:staticcheck // what the real API server uses still
 	if exists {
 		errs = append(errs, validation.ValidateObjectMetaAccessorUpdate(m, old, p)...)
 	}
