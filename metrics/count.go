@@ -1,0 +1,142 @@
+package metrics
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// counted are the metrics that count what happens between rounds, as it happens.
+type counted struct {
+	calls   *prometheus.CounterVec
+	took    *prometheus.HistogramVec
+	waited  *prometheus.CounterVec
+	hooks   *prometheus.CounterVec
+	events  *prometheus.CounterVec
+	limiter words
+}
+
+func newCounted(reg prometheus.Registerer) *counted {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "lanyard", Name: name, Help: help}, labels)
+	}
+	c := &counted{
+		calls: counter("aws_calls_total", "AWS API calls by service, operation and error code; code is ok for none.", "service", "operation", "code"),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "lanyard", Name: "aws_call_duration_seconds",
+			Help: "How long AWS API calls took, by service.", Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}}, []string{"service"}),
+		waited: counter("aws_wait_seconds_total", "Time that calls waited for lanyard's own rate limit, by service.", "service"),
+		hooks:  counter("hooks_total", "Deliveries to the hook listener by provider and what became of them.", "provider", "result"),
+		events: counter("events_total", "Kubernetes Events by whether they could be sent.", "result"),
+	}
+	for _, service := range services {
+		c.took.WithLabelValues(service)
+		c.waited.WithLabelValues(service)
+	}
+	for _, provider := range providers {
+		for _, result := range deliveries {
+			c.hooks.WithLabelValues(provider, result)
+		}
+	}
+	for _, result := range events {
+		c.events.WithLabelValues(result)
+	}
+	reg.MustRegister(c.calls, c.took, c.waited, c.hooks, c.events)
+	return c
+}
+
+// AWSCall counts one call that went out. The service is the SDK's ID or its endpoint
+// prefix, the code that of the error, or empty.
+func (m *Metrics) AWSCall(service, operation, code string, d time.Duration) {
+	service = serviceLabel(service)
+	operation, code = m.counted.limiter.bound(service, operation, code)
+	m.counted.calls.WithLabelValues(service, operation, code).Inc()
+	m.counted.took.WithLabelValues(service).Observe(max(0, d.Seconds()))
+}
+
+// Throttled counts the time that a call waited for lanyard's own rate limit before it
+// went out.
+func (m *Metrics) Throttled(service string, waited time.Duration) {
+	m.counted.waited.WithLabelValues(serviceLabel(service)).Add(max(0, waited.Seconds()))
+}
+
+// Hook counts a delivery to the hook listener.
+func (m *Metrics) Hook(provider, result string) {
+	m.counted.hooks.WithLabelValues(known(providers, provider), known(deliveries, result)).Inc()
+}
+
+// Event counts a Kubernetes Event, and whether it could be sent.
+func (m *Metrics) Event(sent bool) {
+	result := "failed"
+	if sent {
+		result = "sent"
+	}
+	m.counted.events.WithLabelValues(result).Inc()
+}
+
+func serviceLabel(service string) string {
+	return known(services, strings.ReplaceAll(strings.ToLower(service), " ", "-"))
+}
+
+// The bounds of what one metric of calls may hold. lanyard calls about thirty
+// operations; codes come from outside.
+const (
+	mostOperations = 64
+	mostCodes      = 32
+	mostSeries     = 512
+	longestWord    = 64
+)
+
+// words admits labels that are not on a list of ours, until there are many.
+type words struct {
+	mu         sync.Mutex
+	operations map[string]bool
+	codes      map[string]bool
+	series     map[[3]string]bool
+}
+
+// bound returns the labels of a call, with Other for those that are one too many.
+func (w *words) bound(service, operation, code string) (string, string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if code == "" {
+		code = "ok"
+	}
+	operation, code = admit(&w.operations, operation, mostOperations), admit(&w.codes, code, mostCodes)
+	key := [3]string{service, operation, code}
+	if !w.series[key] && len(w.series) >= mostSeries {
+		return Other, Other
+	}
+	if w.series == nil {
+		w.series = map[[3]string]bool{}
+	}
+	w.series[key] = true
+	return operation, code
+}
+
+func admit(list *map[string]bool, word string, most int) string {
+	switch {
+	case (*list)[word]:
+		return word
+	case len(*list) >= most, !plain(word):
+		return Other
+	case *list == nil:
+		*list = map[string]bool{}
+	}
+	(*list)[word] = true
+	return word
+}
+
+// plain reports whether a word looks like an operation or an error code.
+func plain(word string) bool {
+	if word == "" || len(word) > longestWord {
+		return false
+	}
+	for _, c := range []byte(word) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}

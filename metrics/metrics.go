@@ -1,0 +1,187 @@
+package metrics
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lanyard-io/lanyard/internal/remedy"
+	"github.com/lanyard-io/lanyard/sync/report"
+)
+
+// defaultLimit is how many series a metric with a series per mapping may have.
+const defaultLimit = 2000
+
+// Options are what metrics are made with.
+type Options struct {
+	// MappingLimit bounds the series of each metric that has one per mapping or
+	// finding; 2000 if zero, none at all if negative.
+	MappingLimit               int
+	Version, Commit, GoVersion string
+	Now                        func() time.Time // time.Now if nil
+}
+
+// Metrics are lanyard's metrics. They are safe for use by several goroutines.
+type Metrics struct {
+	opts    Options
+	is      *described
+	counted *counted
+
+	mu   sync.Mutex            // held by whoever makes the next state
+	then atomic.Pointer[state] // what a scrape sees; never changed once it stands here
+}
+
+// state is everything that is shown, at one moment. Maps in it are copied before they
+// are changed.
+type state struct {
+	goodRound, failedRound, goodFetch time.Time
+	good, failed, revisions           uint64
+	revision                          string
+	failures                          map[[2]string]uint64 // by stage and remedy
+	steps                             map[[3]string]uint64 // by effect, action and result
+	duration                          histogram
+	standing                          []prometheus.Metric // of the last good round
+	mode, held                        string
+	leader                            leading
+	removalsLeft, removalsLimit       int
+	reloaded                          bool
+	reloadedAt                        time.Time
+}
+
+// leading says whether this replica leads. One that was never told makes rounds for
+// itself, as without an election.
+type leading uint8
+
+const (
+	alone leading = iota
+	leads
+	follows
+)
+
+// New makes the metrics and registers them. Like [prometheus.Registerer.MustRegister]
+// it panics if they are registered already: that is a mistake in the program.
+func New(reg prometheus.Registerer, opts Options) *Metrics {
+	if opts.MappingLimit == 0 {
+		opts.MappingLimit = defaultLimit
+	}
+	opts.MappingLimit = max(0, opts.MappingLimit)
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	m := &Metrics{opts: opts, is: describe(), counted: newCounted(reg)}
+	first := &state{failures: map[[2]string]uint64{}, steps: map[[3]string]uint64{}, duration: newHistogram()}
+	for _, stage := range stages {
+		for _, r := range remedies {
+			first.failures[[2]string{stage, r}] = 0
+		}
+	}
+	for _, effect := range effects {
+		for _, action := range actions() {
+			for _, result := range results {
+				first.steps[[3]string{effect.String(), action, string(result)}] = 0
+			}
+		}
+	}
+	first.standing = m.standing(report.Round{})
+	m.then.Store(first)
+	reg.MustRegister(m)
+	return m
+}
+
+// change publishes the next state, all of it at once.
+func (m *Metrics) change(f func(s *state)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	next := *m.then.Load()
+	f(&next)
+	m.then.Store(&next)
+}
+
+// Round counts a good round: one that has a record, whatever it says. It replaces all
+// that is shown of the round before it; what vanished from the record vanishes here.
+func (m *Metrics) Round(r report.Round) {
+	standing := m.standing(r)
+	m.change(func(s *state) {
+		s.good++
+		s.goodRound = r.Ended
+		s.duration = s.duration.observe(r.Ended.Sub(r.Started))
+		s.mode = string(r.Mode)
+		s.steps = maps.Clone(s.steps)
+		for _, o := range r.Outcomes {
+			s.steps[[3]string{o.Step.Effect.String(), action(o), string(o.Result)}]++
+		}
+		if s.leader != follows {
+			s.standing = standing
+		}
+	})
+}
+
+func action(o report.Outcome) string {
+	if o.Step.Action == nil {
+		return Other
+	}
+	return o.Step.Action.Kind()
+}
+
+// RoundFailed counts a round of which there is nothing to report, by the stage that
+// failed and by what its error asks for. What was found last stays shown.
+func (m *Metrics) RoundFailed(stage string, class remedy.Class, at time.Time) {
+	m.change(func(s *state) {
+		s.failed++
+		s.failedRound = at
+		s.failures = maps.Clone(s.failures)
+		s.failures[[2]string{known(stages, stage), class.String()}]++
+	})
+}
+
+// Fetched notes that Git was read well, and at which revision.
+func (m *Metrics) Fetched(at time.Time, revision string) {
+	m.change(func(s *state) {
+		s.goodFetch = at
+		if revision != s.revision {
+			s.revision = revision
+			s.revisions++
+		}
+	})
+}
+
+// Held notes why the head of Git is held back; empty when it is not.
+func (m *Metrics) Held(reason string) {
+	m.change(func(s *state) {
+		if s.held = reason; reason != "" {
+			s.held = known(heads, reason)
+		}
+	})
+}
+
+// Leader notes whether this replica leads. One that follows shows no findings: those
+// it saw while it led are no longer looked after, and would stand beside the new
+// leader's.
+func (m *Metrics) Leader(is bool) {
+	m.change(func(s *state) {
+		if s.leader = leads; !is {
+			s.leader = follows
+			s.standing = m.standing(report.Round{})
+		}
+	})
+}
+
+// Mode notes how far lanyard may go, before the first round says so.
+func (m *Metrics) Mode(mode string) { m.change(func(s *state) { s.mode = mode }) }
+
+// Removals notes how many removals the budget of this hour leaves, of how many.
+func (m *Metrics) Removals(left, limit int) {
+	m.change(func(s *state) { s.removalsLeft, s.removalsLimit = max(0, left), limit })
+}
+
+// Reloaded notes that the configuration was read, or refused.
+func (m *Metrics) Reloaded(ok bool, at time.Time) {
+	m.change(func(s *state) {
+		if s.reloaded = ok; ok {
+			s.reloadedAt = at
+		}
+	})
+}

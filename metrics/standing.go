@@ -1,0 +1,176 @@
+package metrics
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/sync/plan"
+	"github.com/lanyard-io/lanyard/sync/report"
+)
+
+// standing is what a round found and left, as the metrics that a scrape gets until
+// the next round. Making them here keeps a scrape cheap.
+func (m *Metrics) standing(r report.Round) []prometheus.Metric {
+	s := &sheet{limit: m.opts.MappingLimit}
+	m.totals(s, r)
+	m.subjects(s, r)
+	return s.metrics
+}
+
+// sheet gathers metrics.
+type sheet struct {
+	limit   int
+	metrics []prometheus.Metric
+}
+
+func (s *sheet) gauge(desc *prometheus.Desc, value float64, labels ...string) {
+	s.metrics = append(s.metrics, prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...))
+}
+
+// tally counts words of a closed list, and others as they come.
+type tally[K comparable] struct {
+	order []K
+	count map[K]int
+}
+
+func (t *tally[K]) add(key K, n int) {
+	if t.count == nil {
+		t.count = map[K]int{}
+	}
+	if _, met := t.count[key]; !met {
+		t.order = append(t.order, key)
+	}
+	t.count[key] += n
+}
+
+// totals are the metrics of which every label has a closed list. Each member of the
+// list is there, also as 0, so that a rule never meets a missing series.
+func (m *Metrics) totals(s *sheet, r report.Round) {
+	var findings, mappings tally[[2]string]
+	var holds, gaps, planned tally[string]
+	for _, kind := range kinds {
+		for _, severity := range severities {
+			findings.add([2]string{kind, severity}, 0)
+		}
+	}
+	for _, f := range r.Result.Findings {
+		findings.add([2]string{string(f.Kind), string(f.Severity)}, 1)
+	}
+	for _, mechanism := range mechanisms {
+		for _, class := range classes {
+			mappings.add([2]string{mechanism, class}, 0)
+		}
+	}
+	for _, j := range r.Result.Judged {
+		mappings.add([2]string{cmp.Or(j.Wanted.String(), "unresolved"), j.Class.String()}, 1)
+	}
+	for _, reason := range plan.Reasons() {
+		holds.add(string(reason), 0)
+	}
+	for _, h := range r.Plan.Holds {
+		holds.add(string(h.Reason), 1)
+	}
+	for _, source := range sources {
+		gaps.add(string(source), 0)
+	}
+	for _, g := range r.Gaps {
+		gaps.add(string(g.Source), 1)
+	}
+	for _, effect := range effects {
+		planned.add(effect.String(), 0)
+	}
+	for _, step := range r.Plan.Steps {
+		planned.add(step.Effect.String(), 1)
+	}
+	for desc, t := range map[*prometheus.Desc]tally[[2]string]{m.is.findings: findings, m.is.mappings: mappings} {
+		for _, key := range t.order {
+			s.gauge(desc, float64(t.count[key]), key[:]...)
+		}
+	}
+	for desc, t := range map[*prometheus.Desc]tally[string]{m.is.holds: holds, m.is.gaps: gaps, m.is.planned: planned} {
+		for _, key := range t.order {
+			s.gauge(desc, float64(t.count[key]), key)
+		}
+	}
+	s.gauge(m.is.unmanaged, float64(len(r.Result.Unmanaged)))
+}
+
+// row is one series of a metric with a series per mapping, and its place in the order
+// in which they are kept: the worst first, then by name.
+type row struct {
+	rank   int
+	labels [4]string // namespace, ServiceAccount, kind, severity
+	value  float64
+}
+
+// subjects are the metrics with a series per mapping, each cut at the limit. Which
+// ones are kept follows from the record alone, so that a scrape of an unchanged world
+// shows the same ones.
+func (m *Metrics) subjects(s *sheet, r report.Round) {
+	mappings := make([]row, 0, len(r.Result.Judged))
+	findings := make([]row, 0, len(r.Result.Findings))
+	worst := make(map[identity.Subject]int, len(r.Result.Findings))
+	for _, f := range r.Result.Findings {
+		rank := slices.Index(severities, string(f.Severity))
+		if now, met := worst[f.Subject]; !met || rank < now {
+			worst[f.Subject] = rank
+		}
+		findings = append(findings, named(f.Subject, rank, 1, string(f.Kind), string(f.Severity)))
+	}
+	for _, j := range r.Result.Judged {
+		rank, found := worst[j.Mapping.Subject]
+		value := 0.0
+		if j.Class.String() == "rest" {
+			value = 1
+		}
+		if !found {
+			rank = len(severities) + int(value) // what is unknown before what is well
+		}
+		mappings = append(mappings, named(j.Mapping.Subject, rank, value))
+	}
+	var conflicts []row
+	for _, h := range r.Plan.Holds {
+		if h.Reason == plan.WriteConflict {
+			conflicts = append(conflicts, named(h.Subject, 0, 1))
+		}
+	}
+	s.gauge(m.is.mappingsCut, float64(s.rows(m.is.inSync, 2, mappings)))
+	s.gauge(m.is.findingsCut, float64(s.rows(m.is.finding, 4, findings)))
+	listed := len(s.metrics)
+	cut := s.rows(m.is.conflict, 2, conflicts)
+	s.gauge(m.is.conflicts, float64(len(s.metrics)-listed+cut))
+	s.gauge(m.is.conflictsCut, float64(cut))
+}
+
+// named returns a row. A name that is no text would make the whole scrape fail.
+func named(subject identity.Subject, rank int, value float64, more ...string) row {
+	r := row{rank: rank, value: value}
+	r.labels[0], r.labels[1] = strings.ToValidUTF8(subject.Namespace, "?"), strings.ToValidUTF8(subject.ServiceAccount, "?")
+	copy(r.labels[2:], more)
+	return r
+}
+
+// rows shows rows up to the limit, and returns how many it left out. Two of the same
+// labels are one: a series cannot stand twice in a scrape.
+func (s *sheet) rows(desc *prometheus.Desc, labels int, rows []row) (cut int) {
+	slices.SortFunc(rows, func(a, b row) int {
+		return cmp.Or(cmp.Compare(a.rank, b.rank), slices.Compare(a.labels[:], b.labels[:]), cmp.Compare(a.value, b.value))
+	})
+	met := make(map[[4]string]bool, len(rows))
+	for _, r := range rows {
+		switch {
+		case met[r.labels]:
+			continue
+		case len(met) >= s.limit:
+			cut++
+		default:
+			s.gauge(desc, r.value, r.labels[:labels]...)
+		}
+		met[r.labels] = true
+	}
+	return cut
+}

@@ -1,0 +1,87 @@
+package metrics
+
+import (
+	"slices"
+
+	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/plan"
+	"github.com/lanyard-io/lanyard/sync/report"
+)
+
+// The closed lists of label values. What is on none of them is counted as [Other],
+// so that a mistake in a caller costs one series and not one for each word.
+
+// Other stands for a word that is on no list.
+const Other = "other"
+
+// The stages at which a round can fail.
+const (
+	StageCluster = "cluster" // the cluster, or who we are in it, could not be told
+	StageGit     = "git"     // what Git wants could not be read
+	StageObserve = "observe" // nothing could be seen of the live world
+	StageApply   = "apply"   // the round was broken off while it wrote
+)
+
+// Why a head of Git is held back, and the last accepted revision stands
+// (design.md, law 5).
+const (
+	HeldStale       = "stale"       // it does not descend from the last accepted commit
+	HeldUnsigned    = "unsigned"    // its signature is missing or is not one of ours
+	HeldInvalid     = "invalid"     // its documents have errors
+	HeldEmpty       = "empty"       // it has no mappings, and the last accepted one had
+	HeldUnreachable = "unreachable" // it could not be fetched whole
+)
+
+var (
+	stages     = []string{StageCluster, StageGit, StageObserve, StageApply, Other}
+	heads      = []string{HeldStale, HeldUnsigned, HeldInvalid, HeldEmpty, HeldUnreachable, Other}
+	remedies   = []string{"retry", "replan", "hold", "halt"}
+	modes      = []string{"observe", "repair", "migrate"}
+	mechanisms = []string{"irsa", "pod-identity", "unresolved"}
+	classes    = []string{"rest", "drift", "transition", "held", "blind"}
+	severities = []string{"critical", "warning", "info"} // the worst first
+	services   = []string{"iam", "eks", "sts", "cloudtrail", "eks-auth"}
+	events     = []string{"sent", "failed"}
+	providers  = []string{"github", "gitlab", "gitea", "generic"}
+	deliveries = []string{"accepted", "ping", "replayed", "unsigned", "refused", "stale", "oversized", "malformed", "busy", "unconfigured", "method"}
+	results    = []report.Result{report.Done, report.Unverified, report.Skipped, report.Failed, report.NotTaken}
+	effects    = []plan.Effect{plan.Widen, plan.Cross, plan.Narrow}
+)
+
+// kinds are those of diff.Kinds, in its order: a view does not import diff, which is
+// below the record that it reads. A test compares the two.
+var kinds = []string{
+	"service-account-missing", "annotation-missing", "annotation-mismatch", "annotation-unexpected", "annotation-tuning",
+	"role-missing", "trust-subject-missing", "trust-issuer-stale", "trust-audience-wrong", "trust-too-wide",
+	"trust-pod-identity-missing", "trust-tag-session-missing", "trust-undecidable", "oidc-provider-missing", "oidc-audience-missing",
+	"association-missing", "association-role", "association-settings", "association-unexpected", "association-foreign",
+	"pods-uninjected", "pods-wrong-mechanism", "pods-wrong-role", "pods-static-keys", "pods-agent-missing", "pods-unservable",
+	"mapping-invalid", "mapping-forbidden", "mapping-gone", "revision-stale", "cluster-mismatch",
+}
+
+// actions are the kinds of every action.
+func actions() []string {
+	var out []string
+	for _, a := range []plan.Action{plan.PutTrustStatement{}, plan.DropTrustStatement{}, plan.SetAnnotation{}, plan.DropAnnotation{},
+		plan.CreateAssociation{}, plan.UpdateAssociation{}, plan.DeleteAssociation{}} {
+		out = append(out, a.Kind())
+	}
+	return out
+}
+
+// sources are the reads of a round.
+var sources = []live.Source{
+	live.SourceServiceAccounts, live.SourceNamespaces, live.SourcePods, live.SourceWorkloads, live.SourceNodes, live.SourceWebhook,
+	live.SourceIssuer, live.SourceCluster, live.SourceListAssociations, live.SourceDescribeAssociation, live.SourceListAddons,
+	live.SourceDescribeAddon, live.SourceListFargateProfiles, live.SourceDescribeFargate, live.SourceRole, live.SourceRoles,
+	live.SourceAuthorizationDetails, live.SourceListProviders, live.SourceProvider, live.SourceAccountSummary,
+	live.SourceAssumeRole, live.SourceCallerIdentity,
+}
+
+// known returns a word of a list, or Other.
+func known(list []string, word string) string {
+	if slices.Contains(list, word) {
+		return word
+	}
+	return Other
+}
