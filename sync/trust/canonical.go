@@ -66,12 +66,26 @@ func canonicalPolicy(d *Document, root *node) string {
 	for i := range d.stmts {
 		lines[i] = canonicalStatement(d, i)
 	}
-	// Only "${" reads differently in the two versions.
+	// Only "${" reads differently in the two versions, however it is spelled in JSON.
 	version := ""
-	if v := root.member("Version"); v != nil && v.text == "2012-10-17" && strings.Contains(d.text, "${") {
+	if v := root.member("Version"); v != nil && v.text == "2012-10-17" && d.hasVariables() {
 		version = "variables\n"
 	}
 	return "policy\n" + version + strings.Join(sorted(lines), "\n")
+}
+
+// hasVariables reports whether a value holds "${" where policy variables have a
+// meaning: with the operators for strings and ARNs.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-wheretouse
+func (d *Document) hasVariables() bool {
+	for i := range d.stmts {
+		for _, c := range d.stmts[i].clauses {
+			if c.op.takesVariables() && slices.ContainsFunc(c.values, func(v value) bool { return strings.Contains(v.written, "${") }) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func canonicalStatement(d *Document, i int) string {
@@ -86,7 +100,7 @@ func canonicalStatement(d *Document, i int) string {
 		if m.name == "Action" || m.name == "NotAction" {
 			actions := texts(&n.vals[j])
 			for k, a := range actions {
-				actions[k] = strings.ToLower(a)
+				actions[k] = lower(a)
 			}
 			b.WriteString(" " + m.name + list(actions))
 		}

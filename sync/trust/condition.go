@@ -1,7 +1,6 @@
 package trust
 
 import (
-	"bytes"
 	"net/netip"
 	"strings"
 )
@@ -39,15 +38,23 @@ type operator struct {
 	negated  bool // the list of values is NOR, not OR, and an absent key makes it true
 }
 
+func (o operator) takesVariables() bool {
+	switch o.family {
+	case familyString, familyIgnoreCase, familyLike, familyARN:
+		return true
+	}
+	return false
+}
+
 // operators has every condition operator; names ignore case.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html
 var operators = func() map[string]operator {
 	m := map[string]operator{}
 	add := func(name string, op operator) {
 		if op.name == "" {
-			op.name = strings.ToLower(name)
+			op.name = lower(name)
 		}
-		m[strings.ToLower(name)] = op
+		m[lower(name)] = op
 	}
 	add("StringEquals", operator{family: familyString})
 	add("StringNotEquals", operator{family: familyString, negated: true})
@@ -98,7 +105,7 @@ type clause struct {
 // parseOperator reads "ForAllValues:StringLikeIfExists" and the like.
 func parseOperator(written string) (c clause, ok bool) {
 	c.written = written
-	name := strings.ToLower(written)
+	name := lower(written)
 	if rest, found := strings.CutPrefix(name, "forallvalues:"); found {
 		name, c.set = rest, setAll
 	} else if rest, found := strings.CutPrefix(name, "foranyvalue:"); found {
@@ -263,7 +270,7 @@ func (e *env) match(c *clause, w *value, v []byte) tri {
 	switch c.op.family {
 	case familyString, familyIgnoreCase, familyLike, familyARN:
 		if len(w.parts) == 0 {
-			return truth(matchText(c.op.family, w.pattern, v))
+			return matchText(c.op.family, w.pattern, v)
 		}
 		pattern, t := e.expand(w)
 		if t != yes {
@@ -272,7 +279,7 @@ func (e *env) match(c *clause, w *value, v []byte) tri {
 		if c.op.family == familyARN && !sixParts(pattern) {
 			return maybe
 		}
-		return truth(matchText(c.op.family, pattern, v))
+		return matchText(c.op.family, pattern, v)
 	case familyNumeric:
 		n, ok := parseNumber(string(v))
 		return truth(ok && c.op.relation.holds(compareFloat(n, w.number)))
@@ -280,7 +287,7 @@ func (e *env) match(c *clause, w *value, v []byte) tri {
 		t, ok := parseDate(string(v))
 		return truth(ok && c.op.relation.holds(t.Compare(w.time)))
 	case familyBool:
-		return truth(w.truth && bytes.EqualFold(v, literalTrue) || !w.truth && bytes.EqualFold(v, literalFalse))
+		return truth(w.truth && equalFold(v, literalTrue) || !w.truth && equalFold(v, literalFalse))
 	case familyBinary:
 		return truth(string(v) == w.binary)
 	case familyIP:
@@ -290,16 +297,16 @@ func (e *env) match(c *clause, w *value, v []byte) tri {
 	return maybe
 }
 
-func matchText[P text](f family, pattern P, v []byte) bool {
+func matchText[P text](f family, pattern P, v []byte) tri {
 	switch f {
 	case familyString:
-		return string(pattern) == string(v)
+		return truth(string(pattern) == string(v))
 	case familyIgnoreCase:
-		return strings.EqualFold(string(pattern), string(v))
+		return sameButCase(pattern, v)
 	case familyARN:
-		return likeARN(pattern, v)
+		return truth(likeARN(pattern, v))
 	}
-	return like(pattern, v)
+	return truth(like(pattern, v))
 }
 
 func compareFloat(a, b float64) int {

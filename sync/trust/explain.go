@@ -61,6 +61,9 @@ func (e *env) whyMaybe(s *statement) string {
 					return fmt.Sprintf("%s %s or not by %s of %s: nobody says what AWS makes of the value %q", s.label, verb, c.written, c.key.name, v.written)
 				}
 			}
+			if !slices.ContainsFunc(c.values, func(v value) bool { return len(v.parts) > 0 }) {
+				return fmt.Sprintf("%s %s or not by %s of %s: nobody says whether AWS takes %s for %s", s.label, verb, c.written, c.key.name, vals[0], quoted(c.values))
+			}
 			return fmt.Sprintf("%s %s or not by %s of %s: a policy variable in %s has a value that lanyard cannot know", s.label, verb, c.written, c.key.name, quoted(c.values))
 		}
 		if c.key.key == keyExternalID && !e.r.SessionTags {
@@ -152,7 +155,7 @@ func (e *env) through(provider, host string, s *statement) tri {
 func (e *env) pinsSubject(s *statement, host string) bool {
 	for i := range s.clauses {
 		c := &s.clauses[i]
-		if c.key.key == keyIssuer && !c.key.aud && strings.EqualFold(c.key.issuer, host) && !c.op.negated {
+		if c.key.key == keyIssuer && !c.key.aud && equalFold(c.key.issuer, host) && !c.op.negated {
 			return slices.ContainsFunc(c.values, func(v value) bool {
 				return strings.HasPrefix(v.written, "system:serviceaccount:")
 			})
@@ -178,7 +181,7 @@ func (e *env) nearConditions(s *statement) near {
 			switch {
 			case e.r.Mechanism != identity.IRSA:
 				other = append(other, c)
-			case !strings.EqualFold(c.key.issuer, e.issuer()):
+			case !equalFold(c.key.issuer, e.issuer()):
 				stale = append(stale, c)
 			case c.key.aud:
 				audience = append(audience, c)

@@ -258,7 +258,7 @@ func (g *grammar) condition(s *statement, n *node) {
 		}
 		// Access Analyzer: "Duplicate keys with different case".
 		// https://docs.aws.amazon.com/IAM/latest/UserGuide/access-analyzer-reference-policy-checks.html
-		folded := strings.ToLower(m.name)
+		folded := lower(m.name)
 		if operators[folded] {
 			g.refuse(m.start, "operator %q stands twice, in different case", m.name)
 		}
@@ -335,9 +335,9 @@ func (a actionSet) String() string {
 
 // actionsLike tells which calls a written action covers.
 func actionsLike(written string) (a actionSet) {
-	pattern := compileGlob(strings.ToLower(written))
+	pattern := compileGlob(lower(written))
 	for _, one := range [...]actionSet{assumeRole, tagSession, assumeRoleWithWebIdentity} {
-		if like(pattern, strings.ToLower(one.String())) {
+		if like(pattern, lower(one.String())) {
 			a |= one
 		}
 	}

@@ -133,7 +133,7 @@ type keyRef struct {
 }
 
 func compileKey(name string) keyRef {
-	k := keyRef{name: name, folded: strings.ToLower(name)}
+	k := keyRef{name: name, folded: lower(name)}
 	if id, ok := keys[k.folded]; ok {
 		k.key = id
 		return k
@@ -201,7 +201,7 @@ func (e *env) lookup(k *keyRef) (status, [][]byte) {
 		return unsure, nil
 	}
 	if e.r.Mechanism == identity.IRSA {
-		if issuer := e.issuer(); k.key == keyIssuer && issuer != "" && strings.EqualFold(k.issuer, issuer) {
+		if issuer := e.issuer(); k.key == keyIssuer && issuer != "" && equalFold(k.issuer, issuer) {
 			if k.aud {
 				return e.text(e.r.Audience)
 			}

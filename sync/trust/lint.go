@@ -182,7 +182,7 @@ func (l *linter) irsa() {
 
 // names reports whether one of the statement's providers has this issuer.
 func (l *linter) names(issuer string) bool {
-	return slices.ContainsFunc(l.s.who.federated, func(p string) bool { return strings.EqualFold(providerHostPath(p), issuer) })
+	return slices.ContainsFunc(l.s.who.federated, func(p string) bool { return equalFold(providerHostPath(p), issuer) })
 }
 
 func (l *linter) issuers() {

@@ -58,8 +58,8 @@ func compileValue(written string, op operator, variables bool) value {
 		b, err := base64.StdEncoding.DecodeString(written)
 		v.binary, v.bad = string(b), err != nil
 	case familyBool, familyNull:
-		v.truth = strings.EqualFold(written, "true")
-		v.bad = !v.truth && !strings.EqualFold(written, "false")
+		v.truth = equalFold(written, "true")
+		v.bad = !v.truth && !equalFold(written, "false")
 	}
 	return v
 }
