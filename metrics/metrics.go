@@ -111,7 +111,7 @@ func (m *Metrics) Round(r report.Round) {
 		s.mode = string(r.Mode)
 		s.steps = maps.Clone(s.steps)
 		for _, o := range r.Outcomes {
-			s.steps[[3]string{o.Step.Effect.String(), action(o), string(o.Result)}]++
+			s.steps[[3]string{o.Step.Effect.String(), action(o), string(known(results, o.Result))}]++
 		}
 		if s.leader != follows {
 			s.standing = standing
@@ -127,7 +127,8 @@ func action(o report.Outcome) string {
 }
 
 // RoundFailed counts a round of which there is nothing to report, by the stage that
-// failed and by what its error asks for. What was found last stays shown.
+// failed (cluster, git, observe, round) and by what its error asks for. What was found
+// last stays shown.
 func (m *Metrics) RoundFailed(stage string, class remedy.Class, at time.Time) {
 	m.change(func(s *state) {
 		s.failed++
@@ -148,7 +149,8 @@ func (m *Metrics) Fetched(at time.Time, revision string) {
 	})
 }
 
-// Held notes why the head of Git is held back; empty when it is not.
+// Held notes why the head of Git is held back (unreachable, invalid, unsigned,
+// rewound, empty); the empty text when it is not.
 func (m *Metrics) Held(reason string) {
 	m.change(func(s *state) {
 		if s.held = reason; reason != "" {

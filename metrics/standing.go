@@ -31,7 +31,7 @@ func (s *sheet) gauge(desc *prometheus.Desc, value float64, labels ...string) {
 	s.metrics = append(s.metrics, prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...))
 }
 
-// tally counts words of a closed list, and others as they come.
+// tally counts words of a closed list, in its order.
 type tally[K comparable] struct {
 	order []K
 	count map[K]int
@@ -58,7 +58,7 @@ func (m *Metrics) totals(s *sheet, r report.Round) {
 		}
 	}
 	for _, f := range r.Result.Findings {
-		findings.add([2]string{string(f.Kind), string(f.Severity)}, 1)
+		findings.add([2]string{known(kinds, string(f.Kind)), known(severities, string(f.Severity))}, 1)
 	}
 	for _, mechanism := range mechanisms {
 		for _, class := range classes {
@@ -66,19 +66,19 @@ func (m *Metrics) totals(s *sheet, r report.Round) {
 		}
 	}
 	for _, j := range r.Result.Judged {
-		mappings.add([2]string{cmp.Or(j.Wanted.String(), "unresolved"), j.Class.String()}, 1)
+		mappings.add([2]string{known(mechanisms, cmp.Or(j.Wanted.String(), "unresolved")), j.Class.String()}, 1)
 	}
 	for _, reason := range plan.Reasons() {
 		holds.add(string(reason), 0)
 	}
 	for _, h := range r.Plan.Holds {
-		holds.add(string(h.Reason), 1)
+		holds.add(string(known(plan.Reasons(), h.Reason)), 1)
 	}
 	for _, source := range sources {
 		gaps.add(string(source), 0)
 	}
 	for _, g := range r.Gaps {
-		gaps.add(string(g.Source), 1)
+		gaps.add(string(known(sources, g.Source)), 1)
 	}
 	for _, effect := range effects {
 		planned.add(effect.String(), 0)
@@ -115,11 +115,12 @@ func (m *Metrics) subjects(s *sheet, r report.Round) {
 	findings := make([]row, 0, len(r.Result.Findings))
 	worst := make(map[identity.Subject]int, len(r.Result.Findings))
 	for _, f := range r.Result.Findings {
-		rank := slices.Index(severities, string(f.Severity))
+		severity := known(severities, string(f.Severity))
+		rank := slices.Index(severities, severity)
 		if now, met := worst[f.Subject]; !met || rank < now {
 			worst[f.Subject] = rank
 		}
-		findings = append(findings, named(f.Subject, rank, 1, string(f.Kind), string(f.Severity)))
+		findings = append(findings, named(f.Subject, rank, 1, known(kinds, string(f.Kind)), severity))
 	}
 	for _, j := range r.Result.Judged {
 		rank, found := worst[j.Mapping.Subject]

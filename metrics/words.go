@@ -14,27 +14,9 @@ import (
 // Other stands for a word that is on no list.
 const Other = "other"
 
-// The stages at which a round can fail.
-const (
-	StageCluster = "cluster" // the cluster, or who we are in it, could not be told
-	StageGit     = "git"     // what Git wants could not be read
-	StageObserve = "observe" // nothing could be seen of the live world
-	StageApply   = "apply"   // the round was broken off while it wrote
-)
-
-// Why a head of Git is held back, and the last accepted revision stands
-// (design.md, law 5).
-const (
-	HeldStale       = "stale"       // it does not descend from the last accepted commit
-	HeldUnsigned    = "unsigned"    // its signature is missing or is not one of ours
-	HeldInvalid     = "invalid"     // its documents have errors
-	HeldEmpty       = "empty"       // it has no mappings, and the last accepted one had
-	HeldUnreachable = "unreachable" // it could not be fetched whole
-)
-
 var (
-	stages     = []string{StageCluster, StageGit, StageObserve, StageApply, Other}
-	heads      = []string{HeldStale, HeldUnsigned, HeldInvalid, HeldEmpty, HeldUnreachable, Other}
+	stages     = []string{"cluster", "git", "observe", "round", Other}
+	heads      = []string{"unreachable", "invalid", "unsigned", "rewound", "empty", Other}
 	remedies   = []string{"retry", "replan", "hold", "halt"}
 	modes      = []string{"observe", "repair", "migrate"}
 	mechanisms = []string{"irsa", "pod-identity", "unresolved"}
@@ -79,7 +61,7 @@ var sources = []live.Source{
 }
 
 // known returns a word of a list, or Other.
-func known(list []string, word string) string {
+func known[T ~string](list []T, word T) T {
 	if slices.Contains(list, word) {
 		return word
 	}

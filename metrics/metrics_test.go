@@ -1,0 +1,406 @@
+package metrics_test
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/internal/remedy"
+	"github.com/lanyard-io/lanyard/internal/testkit"
+	"github.com/lanyard-io/lanyard/metrics"
+	"github.com/lanyard-io/lanyard/sync/diff"
+	"github.com/lanyard-io/lanyard/sync/report"
+)
+
+func TestExposition(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"new", "lived"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reg := prometheus.NewPedanticRegistry()
+			if name == "new" {
+				metrics.New(reg, metrics.Options{Version: "v1.2.3"})
+			} else {
+				lived(reg, metrics.Options{})
+			}
+			problems, err := testutil.GatherAndLint(reg)
+			if err != nil || len(problems) > 0 {
+				t.Errorf("promlint: %v %v", err, problems)
+			}
+			testkit.Golden(t, name+".prom", scrape(t, reg))
+		})
+	}
+}
+
+// value returns a sample of a scrape, by its text up to the value.
+func value(t *testing.T, text, sample string) string {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		if v, is := strings.CutPrefix(line, sample+" "); is {
+			return strings.TrimSpace(v)
+		}
+	}
+	return "absent"
+}
+
+// samples returns those that begin with a metric's name and its brace.
+func samples(text, name string) []string {
+	var out []string
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, name+"{") {
+			out = append(out, strings.TrimSpace(line))
+		}
+	}
+	return out
+}
+
+// TestVanished: what is not in the next record is not in the next scrape, and totals
+// fall back to 0 and stay.
+func TestVanished(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewPedanticRegistry()
+	m := lived(reg, metrics.Options{})
+	const gone = `lanyard_finding{kind="annotation-mismatch",namespace="demo",service_account="wrong",severity="critical"}`
+	const conflict = `lanyard_write_conflict{namespace="demo",service_account="wrong"}`
+	const total = `lanyard_findings{kind="annotation-mismatch",severity="critical"}`
+	before := scrape(t, reg)
+	m.Round(report.Round{Started: noon, Ended: noon.Add(time.Hour), Result: diff.Result{Judged: small().Result.Judged[:1]}})
+	after := scrape(t, reg)
+	for sample, want := range map[string][2]string{
+		gone: {"1", "absent"}, conflict: {"1", "absent"}, total: {"1", "0"},
+		`lanyard_mapping_in_sync{namespace="demo",service_account="wrong"}`: {"0", "absent"},
+		`lanyard_mapping_in_sync{namespace="demo",service_account="well"}`:  {"1", "1"},
+		"lanyard_write_conflicts":                                                   {"1", "0"},
+		`lanyard_gaps{source="iam:GetRole"}`:                                        {"2", "0"},
+		`lanyard_holds{reason="prune-off"}`:                                         {"1", "0"},
+		`lanyard_rounds_total{result="good"}`:                                       {"1", "2"},
+		"lanyard_round_duration_seconds_count":                                      {"1", "2"},
+		"lanyard_last_good_round_timestamp_seconds":                                 {"1.7955216015e+09", "1.7955252e+09"},
+		`lanyard_steps_planned{effect="cross"}`:                                     {"1", "0"},
+		"lanyard_unmanaged_service_accounts":                                        {"1", "0"},
+		`lanyard_revision_held{reason="unsigned"}`:                                  {"1", "1"},
+		`lanyard_steps_total{action="set-annotation",effect="cross",result="done"}`: {"1", "1"},
+	} {
+		if got := [2]string{value(t, before, sample), value(t, after, sample)}; got != want {
+			t.Errorf("%s is %v, want %v", sample, got, want)
+		}
+	}
+}
+
+// TestFollower: a replica that no longer leads shows nothing of what it saw, but goes
+// on saying when it last looked; and a round that ends after the loss changes nothing.
+func TestFollower(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewPedanticRegistry()
+	m := lived(reg, metrics.Options{})
+	m.Leader(false)
+	m.Round(small())
+	text := scrape(t, reg)
+	for _, name := range []string{"lanyard_finding", "lanyard_mapping_in_sync", "lanyard_write_conflict"} {
+		if got := samples(text, name); len(got) > 0 {
+			t.Errorf("a follower shows %v", got)
+		}
+	}
+	for sample, want := range map[string]string{
+		"lanyard_leader": "0", `lanyard_findings{kind="cluster-mismatch",severity="critical"}`: "0",
+		"lanyard_last_good_round_timestamp_seconds": "1.7955216015e+09", `lanyard_rounds_total{result="good"}`: "2",
+	} {
+		if got := value(t, text, sample); got != want {
+			t.Errorf("%s is %s, want %s", sample, got, want)
+		}
+	}
+	m.Leader(true)
+	m.Round(small())
+	if got := samples(scrape(t, reg), "lanyard_finding"); len(got) != 4 {
+		t.Errorf("a leader again shows %v", got)
+	}
+}
+
+// TestStates walks through what is told between rounds.
+func TestStates(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewPedanticRegistry()
+	m := metrics.New(reg, metrics.Options{})
+	check := func(what, sample, want string) {
+		t.Helper()
+		if got := value(t, scrape(t, reg), sample); got != want {
+			t.Errorf("%s: %s is %s, want %s", what, sample, got, want)
+		}
+	}
+	check("alone", "lanyard_leader", "1")
+	m.Held("rewound")
+	check("held", `lanyard_revision_held{reason="rewound"}`, "1")
+	m.Held("empty")
+	check("held for another reason", `lanyard_revision_held{reason="rewound"}`, "0")
+	m.Held("because \xff")
+	check("held for a word of no list", `lanyard_revision_held{reason="other"}`, "1")
+	m.Held("")
+	check("held no longer", `lanyard_revision_held{reason="other"}`, "0")
+	m.Fetched(noon, "a")
+	m.Fetched(noon, "a")
+	check("the same revision", "lanyard_git_revisions_total", "1")
+	m.Fetched(noon, "b")
+	check("a new revision", "lanyard_git_revisions_total", "2")
+	m.Reloaded(true, noon)
+	m.Reloaded(false, noon.Add(time.Hour))
+	check("a bad reload", "lanyard_config_last_reload_successful", "0")
+	check("a bad reload", "lanyard_config_last_reload_success_timestamp_seconds", "1.7955216e+09")
+	m.RoundFailed("nowhere", remedy.Halt, noon)
+	check("a failure at no stage", `lanyard_round_failures_total{remedy="halt",stage="other"}`, "1")
+	m.Mode("repair")
+	check("mode", `lanyard_mode{mode="repair"}`, "1")
+	m.Removals(-1, 5)
+	check("an overdrawn budget", "lanyard_removals_left", "0")
+	m.Hook("bitbucket", "accepted")
+	m.Hook("github", "eaten")
+	check("a provider of no list", `lanyard_hooks_total{provider="other",result="accepted"}`, "1")
+	check("a result of no list", `lanyard_hooks_total{provider="github",result="other"}`, "1")
+	m.Round(report.Round{Started: noon, Ended: noon.Add(-time.Hour)})
+	check("a clock set back", `lanyard_round_duration_seconds_bucket{le="0.5"}`, "1")
+}
+
+// TestLimit: with 10,000 mappings no metric has more series than the limit; the worst
+// are kept, the rest are counted, and the same record shows the same series.
+func TestLimit(t *testing.T) {
+	t.Parallel()
+	const n, limit = 10_000, 1500 // 3,334 with findings, 1,112 of them critical
+	reg := prometheus.NewPedanticRegistry()
+	m := metrics.New(reg, metrics.Options{MappingLimit: limit})
+	m.Round(large(n))
+	text := scrape(t, reg)
+	again := large(n)
+	slices.Reverse(again.Result.Judged)
+	slices.Reverse(again.Result.Findings)
+	m.Round(again)
+	for _, name := range []string{"lanyard_mapping_in_sync", "lanyard_finding", "lanyard_write_conflict"} {
+		got := samples(text, name)
+		if len(got) != limit {
+			t.Errorf("%s has %d series, want %d", name, len(got), limit)
+		}
+		if diff := cmp.Diff(got, samples(scrape(t, reg), name)); diff != "" {
+			t.Errorf("%s: another choice from the same record (-first +second)\n%.2000s", name, diff)
+		}
+	}
+	critical := 0
+	for _, sample := range samples(text, "lanyard_finding") {
+		if strings.Contains(sample, `severity="critical"`) {
+			critical++
+		}
+	}
+	if critical != 1112 {
+		t.Errorf("%d critical findings are listed, want all 1112", critical)
+	}
+	for sample, want := range map[string]string{
+		"lanyard_mappings_unlisted": "8500", "lanyard_findings_unlisted": "5168",
+		"lanyard_write_conflicts": "3334", "lanyard_write_conflicts_unlisted": "1834",
+		`lanyard_findings{kind="annotation-mismatch",severity="critical"}`: "1112",
+	} {
+		if got := value(t, text, sample); got != want {
+			t.Errorf("%s is %s, want %s", sample, got, want)
+		}
+	}
+	whole, err := testutil.GatherAndCount(reg)
+	if err != nil || whole > 3*limit+600 {
+		t.Errorf("%d series in all, want at most %d: %v", whole, 3*limit+600, err)
+	}
+}
+
+// TestNoLimit: a negative limit is no series per mapping, and none is lost count of.
+func TestNoLimit(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewPedanticRegistry()
+	metrics.New(reg, metrics.Options{MappingLimit: -1}).Round(small())
+	text := scrape(t, reg)
+	if got := samples(text, "lanyard_mapping_in_sync"); len(got) > 0 || value(t, text, "lanyard_mappings_unlisted") != "3" {
+		t.Errorf("listed %v, unlisted %s", got, value(t, text, "lanyard_mappings_unlisted"))
+	}
+}
+
+// TestHostile: two findings of one series and names that are no text do not fail the
+// scrape, which would blind every alert at once.
+func TestHostile(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewPedanticRegistry()
+	m := metrics.New(reg, metrics.Options{})
+	r := small()
+	r.Result.Findings = append(r.Result.Findings, r.Result.Findings...)
+	for _, name := range []string{"\xff", "\xfe", "a\nb", strings.Repeat("n", 1<<16)} {
+		s := subject(name, name)
+		r.Result.Judged = append(r.Result.Judged, judged(s, identity.Auto, diff.Class(200)), judged(s, identity.Mechanism(9), diff.Rest))
+		r.Result.Findings = append(r.Result.Findings, diff.Finding{Subject: s, Kind: diff.Kind(name), Severity: diff.Severity(name)})
+	}
+	r.Outcomes = append(r.Outcomes, report.Outcome{Result: "\xff"})
+	m.Round(r)
+	m.AWSCall("\xff", "\xff", "\xff", -time.Second)
+	m.RoundFailed("\xff", remedy.Class(77), time.Time{})
+	m.Mode("\xff")
+	if text := scrape(t, reg); !strings.Contains(text, `namespace="?"`) {
+		t.Errorf("a name that is no text is not shown as one")
+	}
+}
+
+// TestCallsAreBounded: no error code and no operation of the outer world can grow the
+// scrape for ever.
+func TestCallsAreBounded(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewPedanticRegistry()
+	m := metrics.New(reg, metrics.Options{})
+	m.AWSCall("iam", "GetRole", "", 0)
+	for i := range 1000 {
+		m.AWSCall(fmt.Sprint("service", i%7), fmt.Sprint("Operation", i), fmt.Sprint("Code", i%333), 0)
+		m.AWSCall("eks", fmt.Sprint("Operation", i%60), fmt.Sprint("Code", i%30), 0)
+	}
+	m.AWSCall("iam", "GetRole", "", 0)
+	text := scrape(t, reg)
+	if got := len(samples(text, "lanyard_aws_calls_total")); got > 520 {
+		t.Errorf("%d series of calls, want at most 520", got)
+	}
+	sum := 0
+	for _, sample := range samples(text, "lanyard_aws_calls_total") {
+		var n int
+		if _, err := fmt.Sscan(sample[strings.LastIndexByte(sample, ' ')+1:], &n); err != nil {
+			t.Fatal(sample, err)
+		}
+		sum += n
+	}
+	if got := value(t, text, `lanyard_aws_calls_total{code="ok",operation="GetRole",service="iam"}`); got != "2" || sum != 2002 {
+		t.Errorf("GetRole %s of %d calls, want 2 of 2002", got, sum)
+	}
+}
+
+// TestAtOnce: no scrape sees half a round. Every round has as many findings as
+// mappings that are not in sync; a scrape in which they differ saw two rounds.
+func TestAtOnce(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewPedanticRegistry()
+	m := metrics.New(reg, metrics.Options{})
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer close(done)
+		for i := range 200 {
+			m.Round(large(i % 40))
+		}
+	})
+	wg.Go(func() {
+		for i := range 200 {
+			m.Fetched(noon, fmt.Sprint(i))
+			m.Held([]string{"", "empty"}[i%2])
+			m.AWSCall("iam", fmt.Sprint(i), "", time.Millisecond)
+		}
+	})
+	for range 2 {
+		wg.Go(func() {
+			for {
+				text := scrape(t, reg)
+				out := 0
+				for _, sample := range samples(text, "lanyard_mapping_in_sync") {
+					if strings.HasSuffix(sample, " 0") {
+						out++
+					}
+				}
+				if listed := len(samples(text, "lanyard_finding")); listed != 2*out {
+					t.Errorf("%d findings beside %d mappings that are not in sync", listed, out)
+					return
+				}
+				select {
+				case <-done:
+					return
+				default:
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got := value(t, scrape(t, reg), "lanyard_git_revisions_total"); got != "200" {
+		t.Errorf("%s revisions, want 200", got)
+	}
+}
+
+func TestHandlerMethods(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	lived(reg, metrics.Options{})
+	for method, want := range map[string]int{http.MethodGet: 200, http.MethodHead: 200, http.MethodPost: 405, http.MethodDelete: 405} {
+		w := httptest.NewRecorder()
+		metrics.Handler(reg).ServeHTTP(w, httptest.NewRequest(method, "/metrics", nil))
+		if w.Code != want {
+			t.Errorf("%s: %d, want %d", method, w.Code, want)
+		}
+	}
+}
+
+// row is a row of docs/metrics.md.
+type row struct{ sort, labels string }
+
+// TestPage compares docs/metrics.md with what is exposed: names, types and labels.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/metrics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]row{}
+	for line := range strings.Lines(string(page)) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) < 6 || !strings.HasPrefix(cells[1], " `lanyard_") {
+			continue
+		}
+		for i := range cells {
+			cells[i] = strings.ReplaceAll(strings.TrimSpace(cells[i]), "`", "")
+		}
+		if cells[4] == "" || cells[5] == "" {
+			t.Errorf("%s: no meaning or no hint", cells[1])
+		}
+		documented[cells[1]] = row{cells[2], cells[3]}
+	}
+	reg := prometheus.NewRegistry()
+	lived(reg, metrics.Options{})
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	exposed := map[string]row{}
+	for _, f := range families {
+		labels := map[string]bool{}
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = true
+			}
+		}
+		exposed[f.GetName()] = row{strings.ToLower(f.GetType().String()), strings.Join(slices.Sorted(maps.Keys(labels)), ", ")}
+	}
+	if diff := cmp.Diff(exposed, documented, cmp.AllowUnexported(row{})); diff != "" {
+		t.Errorf("docs/metrics.md (-code +page)\n%s", diff)
+	}
+}
+
+func BenchmarkRound(b *testing.B) {
+	m := metrics.New(prometheus.NewRegistry(), metrics.Options{})
+	r := large(5000)
+	b.ReportAllocs()
+	for b.Loop() {
+		m.Round(r)
+	}
+}
+
+func BenchmarkScrape(b *testing.B) {
+	reg := prometheus.NewRegistry()
+	metrics.New(reg, metrics.Options{}).Round(large(5000))
+	b.ReportAllocs()
+	for b.Loop() {
+		scrape(b, reg)
+	}
+}

@@ -1,0 +1,95 @@
+package metrics
+
+import (
+	"encoding/json"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/internal/remedy"
+	"github.com/lanyard-io/lanyard/sync/diff"
+	"github.com/lanyard-io/lanyard/sync/live"
+)
+
+func text[T ~string](list []T) []string {
+	var out []string
+	for _, word := range list {
+		out = append(out, string(word))
+	}
+	return out
+}
+
+// TestLists compares the closed lists with those of the packages that own the words.
+func TestLists(t *testing.T) {
+	t.Parallel()
+	var schema struct {
+		Defs struct {
+			Step     struct{ Properties struct{ Action, Effect enum } }
+			Severity enum
+			Class    enum
+		} `json:"$defs"`
+	}
+	data, err := os.ReadFile("../docs/schemas/diff.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, &schema); err != nil {
+		t.Fatal(err)
+	}
+	var effectWords []string
+	for _, e := range effects {
+		effectWords = append(effectWords, e.String())
+	}
+	for _, tt := range []struct {
+		name      string
+		got, want []string
+	}{
+		{"kinds", kinds, text(diff.Kinds())},
+		{"modes", modes, text([]desired.Mode{desired.ModeObserve, desired.ModeRepair, desired.ModeMigrate})},
+		{"mechanisms", mechanisms, []string{identity.IRSA.String(), identity.PodIdentity.String(), "unresolved"}},
+		{"severities", severities, text([]diff.Severity{diff.Critical, diff.Warning, diff.Info})},
+		{"remedies", remedies, []string{remedy.Retry.String(), remedy.Replan.String(), remedy.Hold.String(), remedy.Halt.String()}},
+		{"classes", classes, schema.Defs.Class.Enum},
+		{"actions", actions(), schema.Defs.Step.Properties.Action.Enum},
+		{"effects", effectWords, schema.Defs.Step.Properties.Effect.Enum},
+	} {
+		if diff := cmp.Diff(tt.want, tt.got); diff != "" {
+			t.Errorf("%s (-owner +metrics)\n%s", tt.name, diff)
+		}
+	}
+}
+
+type enum struct {
+	Enum []string `json:"enum"`
+}
+
+// TestSources: every source is one that package live reads.
+func TestSources(t *testing.T) {
+	t.Parallel()
+	met := map[live.Source]bool{}
+	for _, source := range sources {
+		var read live.Source
+		if err := read.UnmarshalText([]byte(source)); err != nil || met[source] {
+			t.Errorf("%s: %v, met %t", source, err, met[source])
+		}
+		met[source] = true
+	}
+	if len(sources) != 22 {
+		t.Errorf("%d sources, want 22", len(sources))
+	}
+}
+
+// TestCountedServices: a service is counted under one name, whoever names it.
+func TestCountedServices(t *testing.T) {
+	t.Parallel()
+	for word, want := range map[string]string{"IAM": "iam", "EKS": "eks", "EKS Auth": "eks-auth", "eks-auth": "eks-auth", "CloudTrail": "cloudtrail", "S3": Other, "": Other} {
+		if got := serviceLabel(word); got != want {
+			t.Errorf("%q counts as %q, want %q", word, got, want)
+		}
+	}
+	New(prometheus.NewRegistry(), Options{})
+}
