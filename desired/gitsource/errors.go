@@ -35,6 +35,21 @@ var (
 	ErrMalformed = errors.New("malformed repository")
 	// ErrEscapes is a symbolic link that leaves the tree.
 	ErrEscapes = errors.New("link leaves the tree")
+	// ErrUnverified is a commit whose signature is missing or does not count: see
+	// [SignatureError].
+	ErrUnverified = errors.New("signature does not count")
+	// ErrKeySet means that the keys whose signatures count cannot be read.
+	ErrKeySet = errors.New("no usable set of keys")
+	// ErrSecret means that a file with a secret, a certificate or host keys cannot be
+	// used.
+	ErrSecret = errors.New("unusable credentials file")
+	// ErrHostKey means that an ssh server is not the one that the known hosts name.
+	ErrHostKey = errors.New("host key refused")
+	// ErrNothingKnown means that neither the ref nor the last accepted commit could
+	// be read: nothing may be concluded, least of all that nothing is wanted.
+	ErrNothingKnown = errors.New("no accepted revision is known")
+	// ErrHeld is a head that is not accepted: see [HeldError].
+	ErrHeld = errors.New("revision is held")
 	// ErrClosed is a Source or WorkTree used after Close.
 	ErrClosed = errors.New("source is closed")
 )

@@ -111,6 +111,16 @@ var libraries = []library{
 		why:   "Git is one source of an fs.FS; everyone else reads files",
 	},
 	{
+		prefixes: []string{"golang.org/x/crypto/ssh", "github.com/skeema/knownhosts"}, sdk: true,
+		rooms: []string{"desired/gitsource", "internal/sandbox/gitd"},
+		why:   "ssh is one way to a repository and one kind of signature on a commit; gitd serves both to tests",
+	},
+	{
+		prefixes: []string{"github.com/ProtonMail/go-crypto", "github.com/hiddeco/sshsig"},
+		rooms:    []string{"desired/gitsource"},
+		why:      "whose signature counts is settled where a commit is read; everyone else is handed accepted revisions",
+	},
+	{
 		prefixes: []string{"gopkg.in/yaml.v3"},
 		rooms:    []string{"desired", "sync/live"},
 		why:      "two documents are YAML, and one strict decoder each is enough to keep positions and bounds right",
