@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/hook"
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/internal/remedy"
 	"github.com/lanyard-io/lanyard/sync/diff"
@@ -54,6 +55,8 @@ func TestLists(t *testing.T) {
 		{"severities", severities, text([]diff.Severity{diff.Critical, diff.Warning, diff.Info})},
 		{"remedies", remedies, []string{remedy.Retry.String(), remedy.Replan.String(), remedy.Hold.String(), remedy.Halt.String()}},
 		{"classes", classes, schema.Defs.Class.Enum},
+		{"providers", providers, text(hook.Providers())},
+		{"deliveries", deliveries, text(hook.Results())},
 		{"actions", actions(), schema.Defs.Step.Properties.Action.Enum},
 		{"effects", effectWords, schema.Defs.Step.Properties.Effect.Enum},
 	} {

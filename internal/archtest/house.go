@@ -52,6 +52,7 @@ var house = []room{
 	{path: "desired/gitsource", level: hands, below: hands, why: "a hand touches one part of the world and decides nothing"},
 	{path: "sync/observe", level: hands, below: hands, why: "the reading hand decides nothing, and cannot write because it cannot reach the writer"},
 	{path: "sync/apply", level: hands, below: hands, why: "the writing hand runs the plan it is given and decides nothing"},
+	{path: "internal/hook", level: hands, why: "a hook only says: look now; what is not in its reach, a forged delivery cannot touch"},
 
 	{path: "sync", level: loop, below: hands, not: []string{"migrate"}, why: "the loop declares the interfaces it needs and is given the hands, so it runs without a world in tests and without writers in observe mode"},
 	{path: "metrics", level: loop, below: documents, also: views, why: "metrics read rounds; nothing that decides may learn what was counted"},
