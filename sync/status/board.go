@@ -1,0 +1,153 @@
+package status
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lanyard-io/lanyard/internal/remedy"
+	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/plan"
+	"github.com/lanyard-io/lanyard/sync/report"
+)
+
+// defaultRounds is how many rounds are kept in short, and longestError how many
+// characters of an error: one broken revision can have thousands of lines.
+const (
+	defaultRounds = 20
+	longestError  = 4000
+)
+
+// ErrUnauthenticated is what [Options.Authorize] returns, or wraps, for a token that is
+// nobody's: the answer is then 401, and not the 403 of a caller who is known.
+var ErrUnauthenticated = errors.New("the token is not valid here")
+
+// Options are what a board is made of.
+type Options struct {
+	// Rounds is how many rounds are kept in short; 20 if zero.
+	Rounds int
+
+	// Authorize says whether the bearer of a token may read a path. An error other than
+	// [ErrUnauthenticated] means that this could not be found out. Nil lets nobody in:
+	// every path is 404, as if there were no API.
+	Authorize func(ctx context.Context, bearer, path string) (allowed bool, err error)
+
+	Now func() time.Time // time.Now if nil
+}
+
+// Board is what the daemon shows of itself. It is safe for use by several goroutines.
+type Board struct {
+	opts    Options
+	started time.Time
+	large   chan struct{} // a place for each large answer that is in memory
+
+	mu       sync.RWMutex
+	state    State
+	rounds   []Pass // oldest first
+	good     *Pass
+	failed   *Pass
+	diff     *report.Diff // of the last good round; never changed once it stands here
+	plan     plan.Plan
+	ended    time.Time
+	snapshot *live.Snapshot
+}
+
+// New returns an empty board.
+func New(opts Options) *Board {
+	if opts.Rounds <= 0 {
+		opts.Rounds = defaultRounds
+	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	return &Board{opts: opts, started: opts.Now(), large: make(chan struct{}, atOnce)}
+}
+
+// Saw shows a good round, and what it saw. Both are kept until the next and must not
+// be changed; a nil snapshot leaves the last one.
+func (b *Board) Saw(r report.Round, snapshot *live.Snapshot) {
+	diff := report.NewDiff(r.Mode, r.Revision, r.Result, r.Plan, r.Gaps)
+	p := r.Plan
+	p.Steps, p.Holds = diff.Steps, diff.Left // lists, never null
+	summary := diff.Summary                  // a pointer into the report would keep all of it
+	pass := Pass{Number: r.Number, Started: r.Started, Ended: r.Ended, Good: true, Mode: string(r.Mode),
+		Revision: r.Revision.String(), Summary: &summary, Writes: r.Writes(), Failures: r.Failures()}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.diff, b.plan, b.ended = &diff, p, r.Ended
+	if snapshot != nil {
+		b.snapshot = snapshot
+	}
+	b.good = &pass
+	b.keep(pass)
+}
+
+// Failed shows a round of which there is nothing to report: the stage that failed
+// (cluster, git, observe, round), why, and when it began and ended.
+func (b *Board) Failed(stage string, err error, started, ended time.Time) {
+	pass := Pass{Started: started, Ended: ended, Stage: stage, Remedy: remedy.Of(err).String()}
+	if err != nil {
+		pass.Error = short(err.Error())
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failed = &pass
+	b.keep(pass)
+}
+
+// keep adds a round to the ring. The caller holds the lock.
+func (b *Board) keep(p Pass) {
+	b.rounds = append(b.rounds, p)
+	if surplus := len(b.rounds) - b.opts.Rounds; surplus > 0 {
+		b.rounds = slices.Delete(b.rounds, 0, surplus) // clears what falls out
+	}
+}
+
+// State changes what is so of the daemon. The function gets the facts as they are, and
+// nobody sees them half changed.
+func (b *Board) State(change func(*State)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(&b.state)
+	b.state.Source.Paths = slices.Clone(b.state.Source.Paths)
+	if h := b.state.Source.Held; h != nil {
+		held := *h // the caller may go on with its own
+		b.state.Source.Held = &held
+	}
+}
+
+// status returns the document as it is now.
+func (b *Board) status() Status {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	s := Status{Now: b.opts.Now().UTC(), Started: b.started.UTC(), Ready: b.diff != nil, Daemon: b.state,
+		Last: b.good, Failed: b.failed, Rounds: slices.Clone(b.rounds)}
+	slices.Reverse(s.Rounds)
+	if s.Rounds == nil {
+		s.Rounds = []Pass{}
+	}
+	if b.diff != nil {
+		s.Summary = &b.diff.Summary
+	}
+	d := &s.Daemon
+	d.Source.URL = bareURL(d.Source.URL)
+	d.Source.Paths = append([]string{}, d.Source.Paths...)
+	d.Configuration.Error = short(d.Configuration.Error)
+	if h := d.Source.Held; h != nil {
+		held := *h
+		held.Message = short(held.Message)
+		d.Source.Held = &held
+	}
+	return s
+}
+
+// short cuts a text that is too long to be kept.
+func short(s string) string {
+	if len(s) <= longestError {
+		return s
+	}
+	return strings.ToValidUTF8(s[:longestError], "") + " ... (cut)"
+}

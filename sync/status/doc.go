@@ -1,0 +1,16 @@
+// Package status answers questions about the last rounds over HTTP: what the daemon is
+// doing (/api/v1/status), what it found (/api/v1/findings), what it planned
+// (/api/v1/plan) and what it saw (/api/v1/snapshot).
+//
+// It is a view: it is handed rounds and daemon facts, never looks at the world, and
+// has no route that changes anything and nothing to change it with. Nobody is answered
+// without being asked who they are. It keeps one snapshot, one report and short
+// summaries of some rounds. docs/api.md describes what it serves.
+//
+// Only package app imports it.
+//
+//	board := status.New(status.Options{Authorize: authorize})
+//	board.State(func(s *status.State) { s.Version = version })
+//	board.Saw(round, snapshot)
+//	mux.Handle("/api/", board.Handler())
+package status
