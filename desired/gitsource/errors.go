@@ -2,6 +2,7 @@ package gitsource
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/lanyard-io/lanyard/internal/remedy"
@@ -60,21 +61,32 @@ var (
 	errLoop   = errors.New("links that go in a circle")
 )
 
-// scrubbed hides a secret that a server or a proxy has echoed into an error.
+// scrubbed hides secrets that a server or a proxy has echoed into an error.
 type scrubbed struct {
 	error
-	secret string
+	secrets []Secret
 }
 
-func scrub(err error, secret Secret) error {
-	if err == nil || secret == "" || !strings.Contains(err.Error(), string(secret)) {
+func scrub(err error, secrets []Secret) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	shown := func(s Secret) bool { return s != "" && strings.Contains(text, string(s)) }
+	if !slices.ContainsFunc(secrets, shown) {
 		return err
 	}
-	return remedy.Mark(remedy.Of(err), scrubbed{err, string(secret)})
+	return remedy.Mark(remedy.Of(err), scrubbed{err, secrets})
 }
 
 func (s scrubbed) Error() string {
-	return strings.ReplaceAll(s.error.Error(), s.secret, hidden)
+	text := s.error.Error()
+	for _, secret := range s.secrets {
+		if secret != "" {
+			text = strings.ReplaceAll(text, string(secret), hidden)
+		}
+	}
+	return text
 }
 
 // Is reports on the hidden error; there is no Unwrap, which would hand out its text.

@@ -38,6 +38,8 @@ func (l *local) look(ctx context.Context) (look, error) {
 
 func (l *local) close() error { return nil }
 
+func (l *local) hidden() []Secret { return nil }
+
 func openLocal(dir string) (*filesystem.Storage, error) {
 	if _, err := os.Stat(dir); err != nil {
 		return nil, remedy.Mark(remedy.Hold, fmt.Errorf("open repository: %w: %w: give the path of a Git repository", ErrNoRepository, err))
@@ -66,6 +68,7 @@ type localLook struct {
 	listing
 	store  *filesystem.Storage
 	limits Limits
+	given  bool // to objects, which close the store
 }
 
 func (l *localLook) list() error {
@@ -93,7 +96,20 @@ func (l *localLook) list() error {
 func (l *localLook) refsSeen() *listing { return &l.listing }
 
 func (l *localLook) fetch(context.Context, target) (*objects, error) {
-	return &objects{store: l.store, limits: l.limits}, nil
+	l.given = true
+	return &objects{store: l.store, limits: l.limits, whole: true}, nil
 }
 
-func (l *localLook) close() error { return l.store.Close() }
+// history is what fetch brings: a repository on disk has it all.
+func (l *localLook) history(ctx context.Context, _ plumbing.Hash, _ int, _ bool) (*objects, error) {
+	return l.fetch(ctx, target{})
+}
+
+func (l *localLook) handsOut(plumbing.Hash) bool { return true }
+
+func (l *localLook) close() error {
+	if l.given {
+		return nil
+	}
+	return l.store.Close()
+}

@@ -21,6 +21,7 @@ type objects struct {
 	store  *filesystem.Storage
 	limits Limits
 	drop   func() error // forgets what was fetched; nil for a repository on disk
+	whole  bool         // it has the history too, as far as there is one
 }
 
 func (o *objects) close() error {
@@ -145,6 +146,25 @@ func (o *objects) commit(hash plumbing.Hash) (*object.Commit, error) {
 		}
 	}
 	return nil, malformed("tag %s: more than %d tags of tags", hash, maxTags)
+}
+
+// raw returns a commit as it is stored.
+func (o *objects) raw(hash plumbing.Hash) ([]byte, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	encoded, err := o.encoded(hash, "ObjectBytes", o.limits.ObjectBytes)
+	if err != nil {
+		return nil, err
+	}
+	r, err := encoded.Reader()
+	if err != nil {
+		return nil, missing(hash, err)
+	}
+	data, err := io.ReadAll(r)
+	if err := errors.Join(err, r.Close()); err != nil {
+		return nil, missing(hash, err)
+	}
+	return data, nil
 }
 
 // expand finds the one commit whose hash starts with prefix.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/go-git/go-billy/v5"
 	"github.com/go-git/go-billy/v5/memfs"
@@ -58,11 +57,11 @@ func scratch(workDir string) (billy.Filesystem, func() error, error) {
 	if workDir == "" {
 		return memfs.New(), func() error { return nil }, nil
 	}
-	dir, err := os.MkdirTemp(workDir, "revision-")
+	place, err := newStore(workDir)
 	if err != nil {
-		return nil, nil, remedy.Mark(remedy.Hold, fmt.Errorf("make a place for the fetch: %w: give a work directory that can be written", err))
+		return nil, nil, err
 	}
-	return osfs.New(dir, osfs.WithBoundOS()), func() error { return os.RemoveAll(dir) }, nil
+	return osfs.New(place.dir, osfs.WithBoundOS()), place.drop, nil
 }
 
 func spool(ctx context.Context, r io.Reader, disk billy.Filesystem, limits Limits) (err error) {

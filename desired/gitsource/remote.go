@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -15,79 +16,83 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
-	"github.com/go-git/go-git/v5/plumbing/transport"
-	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 
 	"github.com/lanyard-io/lanyard/internal/remedy"
 )
 
-// remote is a repository behind the smart HTTP protocol. go-git's Remote finds its
-// transport in a global table; this drives a session of its own instead, which
-// also lets one reference listing serve both the look and the fetch.
+// remote is a repository behind the smart protocol, over HTTP or ssh. go-git's
+// Remote finds its transport in a global table; this drives sessions of its own
+// instead, which also lets one reference listing serve both the look and the fetch.
 type remote struct {
 	place   place
-	auth    githttp.AuthMethod
-	wire    *wire
-	git     transport.Transport
+	auth    Auth
+	ways    *httpWay // nil for ssh
+	seen    witness
 	workDir string
 	limits  Limits
+	secrets []Secret
+}
+
+// conversation is one look at a server.
+type conversation interface {
+	// list returns what the server advertises; nil if it has no commit.
+	list(context.Context) (*packp.AdvRefs, error)
+	// ask returns the answer to one request. It may be called again.
+	ask(context.Context, *packp.UploadPackRequest) (io.ReadCloser, error)
+	close() error
 }
 
 func newRemote(at place, auth Auth, base http.RoundTripper, workDir string, limits Limits) *remote {
-	if base == nil {
-		base = http.DefaultTransport
-		if own, ok := base.(*http.Transport); ok {
-			base = own.Clone()
-		}
+	r := &remote{place: at, auth: auth, workDir: workDir, limits: limits}
+	if at.url != nil {
+		r.ways = &httpWay{given: base, auth: auth}
 	}
-	w := &wire{base: base, limits: limits}
-	return &remote{
-		place: at, auth: auth.method(), wire: w, workDir: workDir, limits: limits,
-		git: githttp.NewClient(&http.Client{Transport: w}),
-	}
+	return r
 }
 
-func (a Auth) method() githttp.AuthMethod {
-	switch {
-	case a.Token == "":
-		return nil
-	case a.Bearer:
-		return &githttp.TokenAuth{Token: string(a.Token)}
-	case a.Username == "":
-		return &githttp.BasicAuth{Username: "x-access-token", Password: string(a.Token)}
-	}
-	return &githttp.BasicAuth{Username: a.Username, Password: string(a.Token)}
-}
+func (r *remote) hide(s Secret) { r.secrets = append(r.secrets, s) }
+
+// hidden are the secrets that the last look knew.
+func (r *remote) hidden() []Secret { return r.secrets }
 
 func (r *remote) close() error {
-	if idle, ok := r.wire.base.(interface{ CloseIdleConnections() }); ok {
-		idle.CloseIdleConnections()
+	if r.ways != nil {
+		r.ways.close()
 	}
 	return nil
 }
 
 func (r *remote) look(ctx context.Context) (look, error) {
-	r.wire.forget()
-	endpoint, err := transport.NewEndpoint(r.place.url.String())
+	r.seen.forget()
+	r.secrets = ofProxies()
+	if proxy, err := url.Parse(r.auth.Proxy); err == nil {
+		password, _ := proxy.User.Password()
+		r.hide(Secret(password))
+	}
+	login, err := r.auth.read(r.ways == nil, r.hide)
 	if err != nil {
-		return nil, remedy.Mark(remedy.Hold, fmt.Errorf("%w: it cannot be parsed: write https://host/path", ErrURL))
+		return nil, err
 	}
-	// A nil AuthMethod in an interface would be called.
-	var auth transport.AuthMethod
-	if r.auth != nil {
-		auth = r.auth
-	}
-	session, err := r.git.NewUploadPackSession(endpoint, auth)
+	talk, err := r.converse(ctx, login)
 	if err != nil {
 		return nil, r.explain(ctx, "list references", err)
 	}
-	refs, err := session.AdvertisedReferencesContext(ctx)
-	if errors.Is(err, transport.ErrEmptyRemoteRepository) {
-		return &remoteLook{remote: r}, nil
-	} else if err != nil {
-		return nil, r.explain(ctx, "list references", err)
+	refs, err := talk.list(ctx)
+	if err != nil {
+		return nil, errors.Join(r.explain(ctx, "list references", err), talk.close())
 	}
-	return &remoteLook{remote: r, session: session, listing: listed(refs), server: refs.Capabilities}, nil
+	l := &remoteLook{remote: r, talk: talk}
+	if refs != nil {
+		l.listing, l.server = listed(refs), refs.Capabilities
+	}
+	return l, nil
+}
+
+func (r *remote) converse(ctx context.Context, l login) (conversation, error) {
+	if r.ways != nil {
+		return r.ways.open(r, l)
+	}
+	return openSSH(ctx, r, l)
 }
 
 func listed(refs *packp.AdvRefs) listing {
@@ -108,35 +113,29 @@ func listed(refs *packp.AdvRefs) listing {
 type remoteLook struct {
 	listing
 	*remote
-	session transport.UploadPackSession
-	server  *capability.List
+	talk   conversation
+	server *capability.List
 }
 
 func (l *remoteLook) refsSeen() *listing { return &l.listing }
 
-func (l *remoteLook) close() error { return nil }
+func (l *remoteLook) close() error { return l.talk.close() }
 
 // fetch asks for one commit without its history. A server that hands out nothing
 // but what its refs stand on, or a commit of which only the start of the hash is
 // known, takes the history of all branches and tags.
 func (l *remoteLook) fetch(ctx context.Context, at target) (*objects, error) {
-	req := packp.NewUploadPackRequestFromCapabilities(l.server)
-	for _, c := range []capability.Capability{capability.NoProgress, capability.Shallow} {
-		if l.server.Supports(c) {
-			_ = req.Capabilities.Set(c)
-		}
-	}
+	req := l.request()
 	if l.handsOut(at.hash) {
 		req.Wants = []plumbing.Hash{at.hash}
-		if l.server.Supports(capability.Shallow) {
-			req.Depth = packp.DepthCommits(1)
-		}
+		l.deepen(req, 1)
 	} else if req.Wants = l.branchesAndTags(); len(req.Wants) == 0 {
 		return nil, noCommit(at.name)
 	}
 	got, err := l.receive(ctx, req)
 	switch {
 	case err == nil:
+		got.whole = req.Depth.IsZero()
 		return got, nil
 	case at.ref == "" && isNotOurs(err):
 		return nil, noCommit(at.name)
@@ -144,13 +143,52 @@ func (l *remoteLook) fetch(ctx context.Context, at target) (*objects, error) {
 	return nil, l.explain(ctx, "fetch", err)
 }
 
+// history asks for the commits down to so many generations from a tip, and for their
+// files too if full is set. A server that cannot leave out files, or cannot stop at a
+// depth, sends more, within the same limits.
+func (l *remoteLook) history(ctx context.Context, tip plumbing.Hash, depth int, full bool) (*objects, error) {
+	req := l.request()
+	req.Wants = []plumbing.Hash{tip}
+	l.deepen(req, depth)
+	if !full && l.server.Supports(capability.Filter) {
+		_ = req.Capabilities.Set(capability.Filter)
+		req.Filter = packp.FilterTreeDepth(0)
+	}
+	got, err := l.receive(ctx, req)
+	if err != nil {
+		return nil, l.explain(ctx, fmt.Sprintf("fetch %d commits deep", depth), err)
+	}
+	got.whole = req.Depth.IsZero()
+	return got, nil
+}
+
+func (l *remoteLook) request() *packp.UploadPackRequest {
+	req := packp.NewUploadPackRequestFromCapabilities(l.server)
+	for _, c := range []capability.Capability{capability.NoProgress, capability.Shallow} {
+		if l.server.Supports(c) {
+			_ = req.Capabilities.Set(c)
+		}
+	}
+	return req
+}
+
+func (l *remoteLook) deepen(req *packp.UploadPackRequest, depth int) {
+	if l.server.Supports(capability.Shallow) {
+		req.Depth = packp.DepthCommits(depth)
+	}
+}
+
 func (l *remoteLook) receive(ctx context.Context, req *packp.UploadPackRequest) (*objects, error) {
-	answer, err := l.session.UploadPack(ctx, req)
+	answer, err := l.talk.ask(ctx, req)
 	if err != nil {
 		return nil, err
 	}
 	defer answer.Close()
-	return unpack(ctx, demultiplexed(req.Capabilities, answer), l.workDir, l.limits)
+	response := packp.NewUploadPackResponse(req)
+	if err := response.Decode(answer); err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	return unpack(ctx, demultiplexed(req.Capabilities, response), l.workDir, l.limits)
 }
 
 // isNotOurs reports whether the server does not have what was wanted. It says so
@@ -193,7 +231,7 @@ func (r *remote) explain(ctx context.Context, verb string, err error) error {
 	if ended := ctx.Err(); ended != nil {
 		return fmt.Errorf("%s: %w", verb, ended)
 	}
-	if seen := r.wire.failure(); seen != nil {
+	if seen := r.seen.failure(); seen != nil {
 		return fmt.Errorf("%s: %w", verb, seen)
 	}
 	if remedy.Of(err) != remedy.Halt {

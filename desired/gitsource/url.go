@@ -1,8 +1,10 @@
 package gitsource
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"net/url"
 	"path/filepath"
@@ -35,25 +37,24 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // LogValue hides the secret from logs.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// Auth is how to authenticate to an https repository. The zero value does not.
-type Auth struct {
-	// Username goes with Token in HTTP basic authentication; if empty,
-	// "x-access-token", which GitHub, GitLab, Gitea and Bitbucket accept.
-	Username string
-	Token    Secret
-	// Bearer sends the token as a bearer token instead.
-	Bearer bool
-}
-
-// place is where a repository is: a path on disk, or a URL without credentials.
+// place is where a repository is: a path on disk, or a URL without credentials; for
+// ssh the path is as the server is asked for it.
 type place struct {
 	path string
-	url  *url.URL
+	url  *url.URL // of http and https
+	host string   // of ssh, with its port
+	user string   // of ssh
 }
+
+// remote reports whether a server is asked, and not a disk.
+func (p place) remote() bool { return p.url != nil || p.host != "" }
 
 func (p place) String() string {
 	if p.url != nil {
 		return Redact(p.url.String())
+	}
+	if p.host != "" {
+		return "ssh://" + strings.TrimSuffix(p.host, ":22") + "/" + strings.TrimPrefix(p.path, "/")
 	}
 	return p.path
 }
@@ -80,7 +81,7 @@ func split(raw string, auth Auth) (p place, _ Auth, why string) {
 	scheme, _, isURL := strings.Cut(raw, "://")
 	if !isURL {
 		if isSCP(raw) {
-			return p, auth, "ssh is not supported: use https with a token"
+			return splitSCP(raw, auth)
 		}
 		path, err := filepath.Abs(raw)
 		if err != nil {
@@ -100,10 +101,12 @@ func split(raw string, auth Auth) (p place, _ Auth, why string) {
 		return place{path: filepath.Clean(filepath.FromSlash(u.Path))}, auth, ""
 	case "http", "https":
 		return splitHTTP(u, auth)
-	case "ssh", "git", "git+ssh":
-		return p, auth, u.Scheme + " is not supported: use https with a token"
+	case "ssh", "git+ssh", "ssh+git":
+		return splitSSH(u, auth)
+	case "git":
+		return p, auth, "git is not supported, since nothing protects it: use https or ssh"
 	}
-	return p, auth, fmt.Sprintf("scheme %.20q is not supported: use https, file, or a path", scheme)
+	return p, auth, fmt.Sprintf("scheme %.20q is not supported: use https, ssh, file, or a path", scheme)
 }
 
 func splitHTTP(u *url.URL, auth Auth) (p place, _ Auth, why string) {
@@ -112,14 +115,23 @@ func splitHTTP(u *url.URL, auth Auth) (p place, _ Auth, why string) {
 		return p, auth, "it has no host: write https://host/path"
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return p, auth, "a repository URL ends with its path: remove what follows ? or #"
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !auth.PlainHTTP && !isLoopback(u.Hostname()):
 		return p, auth, "http would show files and token to the network: use https"
+	case auth.SSHKeyFile != "" || auth.SSHPassphraseFile != "" || auth.KnownHostsFile != "":
+		return p, auth, "there are an ssh key or known hosts beside it, which " + u.Scheme + " has no use for: write ssh://git@host/path, or remove them"
+	case auth.TokenFile != "" && auth.PasswordFile != "", auth.Token != "" && (auth.TokenFile != "" || auth.PasswordFile != ""):
+		return p, auth, "there are a token and a password beside it: remove one"
+	case auth.PasswordFile != "" && auth.Username == "":
+		return p, auth, "there is a password beside it and no user name: give the name"
+	}
+	if why := checkProxy(auth.Proxy); why != "" {
+		return p, auth, why
 	}
 	if u.User != nil {
-		if auth.Token != "" {
+		if auth.Token != "" || auth.TokenFile != "" || auth.PasswordFile != "" {
 			return p, auth, "there are credentials in it and a token beside it: remove those in the URL"
 		}
-		auth = fromUserinfo(u.User)
+		auth.Username, auth.Token = fromUserinfo(u.User)
 	}
 	clean := *u
 	clean.User = nil
@@ -127,11 +139,75 @@ func splitHTTP(u *url.URL, auth Auth) (p place, _ Auth, why string) {
 }
 
 // fromUserinfo reads user:token@ as that, and a lone token@ as a token.
-func fromUserinfo(user *url.Userinfo) Auth {
+func fromUserinfo(user *url.Userinfo) (string, Secret) {
 	if token, ok := user.Password(); ok && token != "" {
-		return Auth{Username: user.Username(), Token: Secret(token)}
+		return user.Username(), Secret(token)
 	}
-	return Auth{Token: Secret(user.Username())}
+	return "", Secret(user.Username())
+}
+
+func checkProxy(raw string) (why string) {
+	if raw == "" {
+		return ""
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
+		return "the proxy beside it is no http or https URL: write http://proxy.example.com:3128"
+	}
+	return ""
+}
+
+// splitSSH reads ssh://user@host:port/path. As with git, /~user is a home
+// directory, and the user is git where none is named.
+func splitSSH(u *url.URL, auth Auth) (p place, _ Auth, why string) {
+	if u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return p, auth, "a repository URL ends with its path: remove what follows ? or #"
+	}
+	if _, ok := u.User.Password(); ok {
+		return p, auth, "ssh takes no password in it: name a key file"
+	}
+	path := u.Path
+	if strings.HasPrefix(path, "/~") {
+		path = path[1:]
+	}
+	return sshPlace(u.User.Username(), u.Hostname(), u.Port(), path, auth)
+}
+
+// splitSCP reads user@host:path, and user@[host]:path for an address with colons.
+func splitSCP(raw string, auth Auth) (p place, _ Auth, why string) {
+	user, rest, named := strings.Cut(raw, "@")
+	if !named || strings.ContainsAny(user, ":/") {
+		user, rest = "", raw
+	}
+	if inner, ok := strings.CutPrefix(rest, "["); ok {
+		host, path, closed := strings.Cut(inner, "]:")
+		if !closed {
+			return p, auth, "its [ is not closed: write git@[address]:path"
+		}
+		return sshPlace(user, host, "", path, auth)
+	}
+	host, path, _ := strings.Cut(rest, ":")
+	return sshPlace(user, host, "", path, auth)
+}
+
+func sshPlace(user, host, port, path string, auth Auth) (p place, _ Auth, why string) {
+	switch {
+	case host == "":
+		return p, auth, "it has no host: write ssh://git@host/path"
+	case strings.ContainsAny(host, "@ \t"):
+		return p, auth, "its host is not one: write ssh://git@host/path"
+	case strings.Trim(path, "/") == "":
+		return p, auth, "it has no path: write ssh://git@host/path"
+	case strings.HasPrefix(path, "-"):
+		return p, auth, "its path starts with a dash, which a server could take for an option: write ./ before it"
+	case auth.Token != "" || auth.TokenFile != "" || auth.PasswordFile != "" || auth.Username != "":
+		return p, auth, "there are a token, a password or a user name beside it, which ssh has no use for: use https, or remove them"
+	case auth.CAFile != "" || auth.Proxy != "":
+		return p, auth, "there are a certificate authority or a proxy beside it, which ssh has no use for: use https, or remove them"
+	case auth.SSHKeyFile == "" || auth.KnownHostsFile == "":
+		return p, auth, "ssh needs a key file and a known hosts file: name them in source.auth.sshKeyFile and source.auth.knownHostsFile, or use https"
+	}
+	return place{path: path, host: net.JoinHostPort(host, cmp.Or(port, "22")), user: cmp.Or(user, "git")}, auth, ""
 }
 
 // isSCP reports whether raw is ssh's short form host:path, as Git reads it: a

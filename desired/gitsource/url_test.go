@@ -12,6 +12,8 @@ import (
 	"github.com/lanyard-io/lanyard/internal/remedy"
 )
 
+var overSSH = gitsource.Auth{SSHKeyFile: "k", KnownHostsFile: "h"}
+
 func TestOpenJudgesURLs(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -38,8 +40,27 @@ func TestOpenJudgesURLs(t *testing.T) {
 		{"https://u:pw@git.example.com/fleet", gitsource.Auth{Token: "other"}, "remove those in the URL", false},
 		{"https://u:pw@git.example.com:port/fleet", gitsource.Auth{}, "cannot be parsed", false},
 		{"https://u:p/pw@git.example.com/fleet", gitsource.Auth{}, "cannot be parsed", false},
-		{"ssh://git@git.example.com/fleet", gitsource.Auth{}, "use https", false},
-		{"git@git.example.com:fleet.git", gitsource.Auth{}, "use https", false},
+		{"ssh://git@git.example.com/fleet", gitsource.Auth{}, "ssh needs a key file", false},
+		{"git@git.example.com:fleet.git", gitsource.Auth{SSHKeyFile: "k"}, "ssh needs a key file and a known hosts", false},
+		{"ssh://git@git.example.com/fleet", overSSH, "ssh://git.example.com/fleet", true},
+		{"ssh://git.example.com:2222/fleet", overSSH, "ssh://git.example.com:2222/fleet", true},
+		{"ssh://git@git.example.com/~me/fleet", overSSH, "ssh://git.example.com/~me/fleet", true},
+		{"git@git.example.com:acme/fleet.git", overSSH, "ssh://git.example.com/acme/fleet.git", true},
+		{"git.example.com:acme/fleet.git", overSSH, "ssh://git.example.com/acme/fleet.git", true},
+		{"git@[2001:db8::1]:fleet.git", overSSH, "ssh://[2001:db8::1]/fleet.git", true},
+		{"git@[2001:db8::1:fleet.git", overSSH, "not closed", false},
+		{"ssh://git:pw@git.example.com/fleet", overSSH, "no password", false},
+		{"ssh://git.example.com", overSSH, "no path", false},
+		{"ssh:///fleet", overSSH, "no host", false},
+		{"git@git.example.com:-x", overSSH, "dash", false},
+		{"git@git.example.com:fleet", gitsource.Auth{Token: "pw", SSHKeyFile: "k", KnownHostsFile: "h"}, "token", false},
+		{"git@git.example.com:fleet", gitsource.Auth{CAFile: "ca", SSHKeyFile: "k", KnownHostsFile: "h"}, "authority", false},
+		{"git@git.example.com:fleet", gitsource.Auth{Proxy: "http://p", SSHKeyFile: "k", KnownHostsFile: "h"}, "proxy", false},
+		{"https://git.example.com/fleet", overSSH, "ssh://git@host/path", false},
+		{"https://git.example.com/fleet", gitsource.Auth{TokenFile: "t", PasswordFile: "p", Username: "u"}, "remove one", false},
+		{"https://git.example.com/fleet", gitsource.Auth{PasswordFile: "p"}, "no user name", false},
+		{"https://git.example.com/fleet", gitsource.Auth{Proxy: "socks5://u:pw@p"}, "no http or https URL", false},
+		{"http://git.example.com/fleet", gitsource.Auth{PlainHTTP: true}, "http://git.example.com/fleet", true},
 		{"git://git.example.com/fleet", gitsource.Auth{}, "use https", false},
 		{"ftp://u:pw@git.example.com/fleet", gitsource.Auth{}, "not supported", false},
 		{"file://server/fleet", gitsource.Auth{}, "file:///absolute/path", false},

@@ -6,36 +6,33 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
 	"github.com/lanyard-io/lanyard/internal/remedy"
 )
 
-// wire is a RoundTripper that bounds what a server may send and remembers the
-// first thing that went wrong, while the status is still known: go-git wraps
-// errors in ways that hide them, and reads an error's body whole.
-type wire struct {
-	base   http.RoundTripper
-	limits Limits
-
+// witness remembers the first thing that went wrong in a look, while its cause is
+// still known: go-git wraps errors in ways that hide them.
+type witness struct {
 	mu    sync.Mutex
 	first error
 }
 
-func (w *wire) forget() {
+func (w *witness) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.first = nil
 }
 
-func (w *wire) failure() error {
+func (w *witness) failure() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.first
 }
 
-func (w *wire) fail(err error) error {
+func (w *witness) fail(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.first == nil {
@@ -44,31 +41,68 @@ func (w *wire) fail(err error) error {
 	return err
 }
 
+// watch ends a context when a server has been silent for too long. One clock for
+// the connection, the greeting and each part of the answer works for any transport.
+type watch struct {
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	clock   *time.Timer
+	silence time.Duration
+	silent  error
+}
+
+func watched(ctx context.Context, silence time.Duration) *watch {
+	w := &watch{silence: silence}
+	w.silent = remedy.Mark(remedy.Retry, fmt.Errorf("%w: the server was silent for %s: try again; if that does not help, look at the server and the network, or raise Silence",
+		ErrTimeout, silence))
+	w.ctx, w.cancel = context.WithCancelCause(ctx)
+	w.clock = time.AfterFunc(silence, func() { w.cancel(w.silent) })
+	return w
+}
+
+// blame says what ended the watch: silence, or the error given.
+func (w *watch) blame(err error) error {
+	if errors.Is(context.Cause(w.ctx), w.silent) {
+		return w.silent
+	}
+	return err
+}
+
+// wire is a RoundTripper that bounds what a server may send; go-git reads an error's
+// body whole. It also adds the login, to requests of the repository's own origin and
+// to no other: go-git's redirects come back here.
+type wire struct {
+	*witness
+	limits Limits
+	base   http.RoundTripper
+	origin *url.URL
+	login  login
+	plain  bool // http is allowed there
+}
+
 // RoundTrip sends one request; redirects come back here, and may not lead to
 // plain http.
 func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Scheme != "https" && !isLoopback(req.URL.Hostname()) {
+	own := req.URL.Scheme == w.origin.Scheme && req.URL.Host == w.origin.Host
+	if req.URL.Scheme != "https" && !isLoopback(req.URL.Hostname()) && (!own || !w.plain) {
 		return nil, w.fail(remedy.Mark(remedy.Hold, fmt.Errorf("%w: the server redirects to plain http: use the https address it should redirect to", ErrURL)))
 	}
-	// One clock for the connection, the headers and each part of the body, which
-	// works for any transport.
-	silent := remedy.Mark(remedy.Retry, fmt.Errorf("%w: the server was silent for %s: try again; if that does not help, look at the server and the network, or raise Silence",
-		ErrTimeout, w.limits.Silence))
-	ctx, cancel := context.WithCancelCause(req.Context())
-	clock := time.AfterFunc(w.limits.Silence, func() { cancel(silent) })
-	res, err := w.base.RoundTrip(req.WithContext(ctx))
-	clock.Stop()
-	if err != nil {
-		cause := context.Cause(ctx)
-		cancel(nil)
-		if errors.Is(cause, silent) {
-			return nil, w.fail(silent)
-		}
-		return nil, w.fail(remedy.Mark(remedy.Retry, fmt.Errorf("%w: %w: check the address, the network and the certificate authorities",
-			ErrUnreachable, err)))
+	guard := watched(req.Context(), w.limits.Silence)
+	req = req.Clone(guard.ctx)
+	req.Header.Del("Authorization")
+	if own {
+		w.login.apply(req)
 	}
-	if err := refusal(req, res.StatusCode); err != nil {
-		cancel(nil)
+	res, err := w.base.RoundTrip(req)
+	guard.clock.Stop()
+	if err != nil {
+		err = guard.blame(remedy.Mark(remedy.Retry, fmt.Errorf("%w: %w: check the address, the network and the certificate authorities",
+			ErrUnreachable, err)))
+		guard.cancel(nil)
+		return nil, w.fail(err)
+	}
+	if err := statusRefusal(req, res.StatusCode); err != nil {
+		guard.cancel(nil)
 		_ = res.Body.Close()
 		return nil, w.fail(err)
 	}
@@ -76,17 +110,14 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Method == http.MethodGet {
 		limit, most = "ListingBytes", w.limits.ListingBytes
 	}
-	res.Body = &bounded{
-		ReadCloser: res.Body, wire: w, left: most, limit: limit, most: most,
-		clock: clock, silence: w.limits.Silence, ctx: ctx, silent: silent, cancel: cancel,
-	}
+	res.Body = &bounded{ReadCloser: res.Body, witness: w.witness, watch: guard, left: most, limit: limit, most: most}
 	return res, nil
 }
 
-// refusal classes a status. GitHub and GitLab answer 404 for a repository that a
+// statusRefusal classes a status. GitHub and GitLab answer 404 for a repository that a
 // token may not see, and GitHub 401 or 404 without one:
 // https://docs.github.com/rest/using-the-rest-api/troubleshooting-the-rest-api.
-func refusal(req *http.Request, code int) error {
+func statusRefusal(req *http.Request, code int) error {
 	switch {
 	case code < 400:
 		return nil
@@ -103,48 +134,39 @@ func refusal(req *http.Request, code int) error {
 	}
 }
 
-// bounded is a body that ends in an error when it is longer than allowed, falls
+// bounded is an answer that ends in an error when it is longer than allowed, falls
 // silent or breaks off.
 type bounded struct {
 	io.ReadCloser
-	wire       *wire
+	witness    *witness
+	watch      *watch
 	left, most int64
 	limit      string
-
-	clock   *time.Timer // runs while a Read waits, and cancels ctx
-	silence time.Duration
-	ctx     context.Context
-	cancel  context.CancelCauseFunc
-	silent  error
 }
 
 func (b *bounded) Read(p []byte) (int, error) {
 	if b.left < 0 {
-		return 0, b.wire.failure()
+		return 0, b.witness.failure()
 	}
 	if int64(len(p)) > b.left+1 {
 		p = p[:b.left+1]
 	}
-	b.clock.Reset(b.silence)
+	b.watch.clock.Reset(b.watch.silence)
 	n, err := b.ReadCloser.Read(p)
-	b.clock.Stop()
+	b.watch.clock.Stop()
 	if b.left -= int64(n); b.left < 0 {
-		return n - 1, b.wire.fail(over(b.limit, b.most, "answer of more than %d bytes", b.most))
+		return n - 1, b.witness.fail(over(b.limit, b.most, "answer of more than %d bytes", b.most))
 	}
-	switch {
-	case err == nil || errors.Is(err, io.EOF):
-	case errors.Is(context.Cause(b.ctx), b.silent):
-		err = b.wire.fail(b.silent)
-	default:
-		err = b.wire.fail(remedy.Mark(remedy.Retry, fmt.Errorf("%w: the answer broke off: %w: try again", ErrUnreachable, err)))
+	if err != nil && !errors.Is(err, io.EOF) || err != nil && context.Cause(b.watch.ctx) != nil {
+		err = b.witness.fail(b.watch.blame(remedy.Mark(remedy.Retry, fmt.Errorf("%w: the answer broke off: %w: try again", ErrUnreachable, err))))
 	}
 	return n, err
 }
 
 // Close ends the request.
 func (b *bounded) Close() error {
-	b.clock.Stop()
+	b.watch.clock.Stop()
 	err := b.ReadCloser.Close()
-	b.cancel(nil)
+	b.watch.cancel(nil)
 	return err
 }

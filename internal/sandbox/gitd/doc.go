@@ -8,7 +8,9 @@
 // reads only: whoever wants a commit calls [Repo.Commit]. It listens on loopback
 // and nowhere else.
 //
-// It imports the standard library and go-git; the sandbox and tests may import
+// Over ssh, git upload-pack answers behind a server in the same process ([ServeSSH]).
+//
+// It imports the standard library, go-git and golang.org/x/crypto/ssh; the sandbox and tests may import
 // it, shipped rooms may not.
 //
 //	repo, err := gitd.Init(dir)

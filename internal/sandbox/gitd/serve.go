@@ -31,6 +31,10 @@ type Options struct {
 	// a Git host: shallow, and for any commit that a ref reaches. Without it
 	// this package answers by itself: whole histories, of refs only.
 	Git string
+	// Advertised and Unreachable change what git http-backend hands out by hash: only
+	// what a ref stands on, as an ordinary server does, or every commit that it still
+	// has, as GitHub does; by default what a ref reaches.
+	Advertised, Unreachable bool
 }
 
 // Request is one request as it was received. It bears no token.
@@ -63,7 +67,7 @@ func Serve(ctx context.Context, repo *Repo, o Options) (*Server, error) {
 	prefix := "/" + filepath.Base(repo.Dir)
 	s := &Server{URL: "http://" + listener.Addr().String() + prefix, options: o, git: smart(repo)}
 	if o.Git != "" {
-		s.git = backend(repo, o.Git)
+		s.git = backend(repo, o)
 	}
 	s.http = &http.Server{Handler: http.StripPrefix(prefix, s), ReadHeaderTimeout: 10 * time.Second}
 	s.stop = context.AfterFunc(ctx, func() { _ = s.http.Close() })
@@ -169,12 +173,17 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // backend runs git http-backend, see https://git-scm.com/docs/git-http-backend.
 // No configuration of the machine or of its user reaches it. The directory is
 // declared safe because tests may run as another user than the one who owns it.
-func backend(repo *Repo, binary string) http.Handler {
+func backend(repo *Repo, o Options) http.Handler {
+	args := []string{"-c", "safe.directory=*", "-c", "uploadpack.allowFilter=true"}
+	switch {
+	case o.Unreachable:
+		args = append(args, "-c", "uploadpack.allowAnySHA1InWant=true")
+	case !o.Advertised:
+		args = append(args, "-c", "uploadpack.allowReachableSHA1InWant=true")
+	}
 	return &cgi.Handler{
-		Path: binary,
-		Args: []string{
-			"-c", "uploadpack.allowReachableSHA1InWant=true", "-c", "safe.directory=*", "http-backend",
-		},
+		Path:   o.Git,
+		Args:   append(args, "http-backend"),
 		Dir:    repo.Dir,
 		Stderr: io.Discard, // the client is told the same
 		Logger: log.New(io.Discard, "", 0),
