@@ -22,7 +22,9 @@ import (
 func origins(t *testing.T, f *fleet) map[string]gitsource.Options {
 	t.Helper()
 	auth := gitsource.Auth{Token: token}
+	_, overSSH := f.serveSSH(t, gitd.SSHOptions{})
 	return map[string]gitsource.Options{
+		"ssh server":      overSSH,
 		"path":            {URL: f.Dir},
 		"file URL":        {URL: "file://" + f.Dir},
 		"go-git server":   {URL: f.serve(t, gitd.Options{Token: token}).URL, Auth: auth},

@@ -122,7 +122,7 @@ func dialSSH(ctx context.Context, r *remote, l login) (*sshConn, error) {
 	if err != nil {
 		return nil, fail(remedy.Mark(remedy.Retry, fmt.Errorf("%w: %w: check the address and the network", ErrUnreachable, err)))
 	}
-	counted := &countedConn{Conn: plain, witness: &r.seen, most: r.limits.PackBytes + r.limits.ListingBytes + 1<<20}
+	counted := &countedConn{Conn: plain, witness: &r.seen, most: r.limits.PackBytes + r.limits.ListingBytes + slack}
 	c := &sshConn{witness: &r.seen, watch: guard, stop: context.AfterFunc(guard.ctx, func() { _ = plain.Close() }), talk: make(chan string, 1)}
 	if err := c.start(counted, r, l, known); err != nil {
 		c.stop()
@@ -250,6 +250,10 @@ func printableRune(r rune) rune {
 	}
 	return r
 }
+
+// slack is what a connection may take beyond its answers: the protocol's own, and what
+// the ssh package reads ahead, which is 2 MiB for each stream.
+const slack = 8 << 20
 
 // countedConn bounds what a server sends in all, whatever it is: the answer, talk
 // beside it, requests, or the noise of the protocol itself.
