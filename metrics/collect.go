@@ -32,6 +32,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(m.is.goodFetch, seconds(s.goodFetch))
 	ch <- s.duration.metric(m.is.duration)
 	count(m.is.rounds, s.good, "good")
+	count(m.is.rounds, s.partial, "partial")
 	count(m.is.rounds, s.failed, "failed")
 	count(m.is.revisions, s.revisions)
 	for key, n := range s.failures {

@@ -32,8 +32,8 @@ func describe() *described {
 	d.goodRound = is("last_good_round_timestamp_seconds", "When the last good round of this replica ended; 0 before the first.")
 	d.failedRound = is("last_failed_round_timestamp_seconds", "When a round last failed; 0 if none has.")
 	d.goodFetch = is("last_good_fetch_timestamp_seconds", "When Git was last read well, moved or not; 0 before the first time.")
-	d.duration = is("round_duration_seconds", "How long good rounds took.")
-	d.rounds = is("rounds_total", "Rounds by result: good, or failed before there was anything to report.", "result")
+	d.duration = is("round_duration_seconds", "How long good rounds took; partial ones are left out.")
+	d.rounds = is("rounds_total", "Rounds by result: good, partial (between two whole ones, about some subjects), or failed before there was anything to report.", "result")
 	d.failures = is("round_failures_total", "Failed rounds by the stage that failed and by what its error asks for.", "stage", "remedy")
 	d.revisions = is("git_revisions_total", "How often Git was found at another revision than before.")
 

@@ -21,7 +21,7 @@ type Options struct {
 	// finding; 2000 if zero, none at all if negative.
 	MappingLimit               int
 	Version, Commit, GoVersion string
-	Now                        func() time.Time // time.Now if nil
+	Now                        func() time.Time // for what comes without a moment; time.Now if nil
 }
 
 // Metrics are lanyard's metrics. They are safe for use by several goroutines.
@@ -38,7 +38,7 @@ type Metrics struct {
 // are changed.
 type state struct {
 	goodRound, failedRound, goodFetch time.Time
-	good, failed, revisions           uint64
+	good, partial, failed, revisions  uint64
 	revision                          string
 	failures                          map[[2]string]uint64 // by stage and remedy
 	steps                             map[[3]string]uint64 // by effect, action and result
@@ -103,11 +103,24 @@ func (m *Metrics) change(f func(s *state)) {
 // Round counts a good round: one that has a record, whatever it says. It replaces all
 // that is shown of the round before it; what vanished from the record vanishes here.
 func (m *Metrics) Round(r report.Round) {
+	m.round(r, func(s *state) {
+		s.good++
+		s.goodRound = m.moment(r.Ended)
+		s.duration = s.duration.observe(r.Ended.Sub(r.Started))
+	})
+}
+
+// Again counts a round that looked at some subjects only, between two whole ones. It
+// shows what that found, but it is no sign that lanyard looks: that would hide whole
+// rounds that no longer come.
+func (m *Metrics) Again(r report.Round) {
+	m.round(r, func(s *state) { s.partial++ })
+}
+
+func (m *Metrics) round(r report.Round, count func(s *state)) {
 	standing := m.standing(r)
 	m.change(func(s *state) {
-		s.good++
-		s.goodRound = r.Ended
-		s.duration = s.duration.observe(r.Ended.Sub(r.Started))
+		count(s)
 		s.mode = string(r.Mode)
 		s.steps = maps.Clone(s.steps)
 		for _, o := range r.Outcomes {
@@ -132,7 +145,7 @@ func action(o report.Outcome) string {
 func (m *Metrics) RoundFailed(stage string, class remedy.Class, at time.Time) {
 	m.change(func(s *state) {
 		s.failed++
-		s.failedRound = at
+		s.failedRound = m.moment(at)
 		s.failures = maps.Clone(s.failures)
 		s.failures[[2]string{known(stages, stage), class.String()}]++
 	})
@@ -141,7 +154,7 @@ func (m *Metrics) RoundFailed(stage string, class remedy.Class, at time.Time) {
 // Fetched notes that Git was read well, and at which revision.
 func (m *Metrics) Fetched(at time.Time, revision string) {
 	m.change(func(s *state) {
-		s.goodFetch = at
+		s.goodFetch = m.moment(at)
 		if revision != s.revision {
 			s.revision = revision
 			s.revisions++
@@ -179,11 +192,19 @@ func (m *Metrics) Removals(left, limit int) {
 	m.change(func(s *state) { s.removalsLeft, s.removalsLimit = max(0, left), limit })
 }
 
+// moment returns when something was; now, where nobody says.
+func (m *Metrics) moment(at time.Time) time.Time {
+	if at.IsZero() {
+		return m.opts.Now()
+	}
+	return at
+}
+
 // Reloaded notes that the configuration was read, or refused.
 func (m *Metrics) Reloaded(ok bool, at time.Time) {
 	m.change(func(s *state) {
 		if s.reloaded = ok; ok {
-			s.reloadedAt = at
+			s.reloadedAt = m.moment(at)
 		}
 	})
 }

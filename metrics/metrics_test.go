@@ -132,7 +132,7 @@ func TestFollower(t *testing.T) {
 func TestStates(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewPedanticRegistry()
-	m := metrics.New(reg, metrics.Options{})
+	m := metrics.New(reg, metrics.Options{Now: func() time.Time { return noon.Add(time.Hour) }})
 	check := func(what, sample, want string) {
 		t.Helper()
 		if got := value(t, scrape(t, reg), sample); got != want {
@@ -167,6 +167,14 @@ func TestStates(t *testing.T) {
 	m.Hook("github", "eaten")
 	check("a provider of no list", `lanyard_hooks_total{provider="other",result="accepted"}`, "1")
 	check("a result of no list", `lanyard_hooks_total{provider="github",result="other"}`, "1")
+	m.Again(small())
+	check("a partial round", `lanyard_rounds_total{result="partial"}`, "1")
+	check("a partial round", `lanyard_findings{kind="cluster-mismatch",severity="critical"}`, "1")
+	check("a partial round", `lanyard_steps_total{action="set-annotation",effect="cross",result="done"}`, "1")
+	check("a partial round", "lanyard_last_good_round_timestamp_seconds", "0")
+	check("a partial round", "lanyard_round_duration_seconds_count", "0")
+	m.Fetched(time.Time{}, "b")
+	check("a fetch without a moment", "lanyard_last_good_fetch_timestamp_seconds", "1.7955252e+09")
 	m.Round(report.Round{Started: noon, Ended: noon.Add(-time.Hour)})
 	check("a clock set back", `lanyard_round_duration_seconds_bucket{le="0.5"}`, "1")
 }

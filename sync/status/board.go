@@ -68,12 +68,18 @@ func New(opts Options) *Board {
 
 // Saw shows a good round, and what it saw. Both are kept until the next and must not
 // be changed; a nil snapshot leaves the last one.
-func (b *Board) Saw(r report.Round, snapshot *live.Snapshot) {
+func (b *Board) Saw(r report.Round, snapshot *live.Snapshot) { b.saw(r, snapshot, false) }
+
+// Again is [Board.Saw] for a round that looked at some subjects only, between two whole
+// ones. Several in a row are kept as one, or they would push out all others.
+func (b *Board) Again(r report.Round, snapshot *live.Snapshot) { b.saw(r, snapshot, true) }
+
+func (b *Board) saw(r report.Round, snapshot *live.Snapshot, partial bool) {
 	diff := report.NewDiff(r.Mode, r.Revision, r.Result, r.Plan, r.Gaps)
 	p := r.Plan
 	p.Steps, p.Holds = diff.Steps, diff.Left // lists, never null
 	summary := diff.Summary                  // a pointer into the report would keep all of it
-	pass := Pass{Number: r.Number, Started: r.Started, Ended: r.Ended, Good: true, Mode: string(r.Mode),
+	pass := Pass{Number: r.Number, Started: r.Started, Ended: r.Ended, Good: true, Partial: partial, Mode: string(r.Mode),
 		Revision: r.Revision.String(), Summary: &summary, Writes: r.Writes(), Failures: r.Failures()}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -81,7 +87,14 @@ func (b *Board) Saw(r report.Round, snapshot *live.Snapshot) {
 	if snapshot != nil {
 		b.snapshot = snapshot
 	}
-	b.good = &pass
+	if !partial {
+		b.good = &pass
+	} else if n := len(b.rounds); n > 0 && b.rounds[n-1].Partial {
+		last := b.rounds[n-1]
+		pass.Started, pass.Writes, pass.Failures = last.Started, pass.Writes+last.Writes, pass.Failures+last.Failures
+		b.rounds[n-1] = pass
+		return
+	}
 	b.keep(pass)
 }
 

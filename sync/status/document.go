@@ -72,6 +72,7 @@ type Pass struct {
 	Started  time.Time       `json:"started"`
 	Ended    time.Time       `json:"ended"`
 	Good     bool            `json:"good"`
+	Partial  bool            `json:"partial"` // one or several between two whole rounds, about some subjects
 	Mode     string          `json:"mode,omitempty"`
 	Revision string          `json:"revision,omitempty"`
 	Summary  *report.Summary `json:"summary,omitempty"`

@@ -24,42 +24,63 @@ func bareURL(raw string) string {
 var afterScheme = []byte("://")
 
 // scrub takes user and password out of every URL in a JSON document or a text: errors
-// of Git quote the URL that was asked for. It errs on the side of taking too much.
+// of Git quote the URL that was asked for. It errs on the side of taking too much, and
+// reads each byte a few times at most.
 func scrub(data []byte) []byte {
 	if !bytes.Contains(data, afterScheme) {
 		return data
 	}
 	out := make([]byte, 0, len(data))
+	from, end, last := 0, 0, 0 // of the word that a URL is in: its end, and after its last @
 	for {
-		i := bytes.Index(data, afterScheme)
+		i := bytes.Index(data[from:], afterScheme)
 		if i < 0 {
-			return append(out, data...)
+			return append(out, data[from:]...)
 		}
-		out = append(out, data[:i+len(afterScheme)]...)
-		data = data[i+len(afterScheme):]
-		data = data[userinfo(data):]
+		begin := from + i + len(afterScheme)
+		out = append(out, data[from:begin]...)
+		if begin >= end {
+			end, last = word(data, begin)
+		}
+		from = begin
+		if begin < last {
+			from += userinfo(data[begin:end], last-begin)
+		}
 	}
 }
 
+// word returns where the word that begins at a place ends, and where its last @ does.
+func word(data []byte, begin int) (end, last int) {
+	for end = begin; end < len(data); end++ {
+		switch c := data[end]; {
+		case c <= ' ', c == '"', c == '\\' && end+1 < len(data) && strings.IndexByte("ntr", data[end+1]) >= 0:
+			return end, last
+		case c == '\\':
+			end++ // an escaped character is one of the word
+		case c == '@':
+			last = end + 1
+		}
+	}
+	return len(data), last
+}
+
 // userinfo returns how long the user and password are with which a URL's rest begins,
-// the @ included.
-func userinfo(rest []byte) int {
-	at, slash, colon := 0, -1, -1
+// the @ included. The last @ of the word ends at the place given.
+func userinfo(rest []byte, last int) int {
+	at, colon := 0, -1
 	for i := 0; i < len(rest); i++ {
 		switch c := rest[i]; {
-		case c == '\\' && i+1 < len(rest) && strings.IndexByte("ntr", rest[i+1]) >= 0, c <= ' ', c == '"':
-			return at // the URL is over
 		case c == '\\':
-			i++ // an escaped character is one of the URL
+			i++
 		case c == '@':
 			at = i + 1
-		case c == ':' && slash < 0 && colon < 0:
+		case c == ':' && colon < 0:
 			colon = i
-		case (c == '/' || c == '?' || c == '#') && slash < 0:
-			slash = i
-			if at > 0 || colon < 0 || port(rest[colon+1:slash]) {
-				return at
-			} // else what follows the colon is no port: a password with a slash in it
+		case c == '/' || c == '?' || c == '#':
+			if at == 0 && colon >= 0 && !port(rest[colon+1:i]) {
+				return last // what follows the colon is no port: a password with a slash in it
+			}
+			return at
 		}
 	}
 	return at

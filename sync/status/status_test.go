@@ -204,6 +204,10 @@ func TestRing(t *testing.T) {
 	for i := range 5 {
 		b.Saw(report.Round{Number: i + 1, Started: noon, Ended: noon}, nil)
 	}
+	step := report.Outcome{Result: report.Done}
+	for i := range 4 {
+		b.Again(report.Round{Number: i + 6, Started: noon.Add(time.Duration(i)), Ended: noon, Outcomes: []report.Outcome{step, {Result: report.Failed}}}, nil)
+	}
 	b.Failed("git", errors.New(strings.Repeat("é", 100_000)), noon, noon)
 	var got status.Status
 	w := ask(b.Handler(), "GET", "/api/v1/status", token)
@@ -214,8 +218,11 @@ func TestRing(t *testing.T) {
 	for _, p := range got.Rounds {
 		numbers = append(numbers, p.Number)
 	}
-	if diff := cmp.Diff([]int{0, 5, 4}, numbers); diff != "" {
+	if diff := cmp.Diff([]int{0, 9, 5}, numbers); diff != "" {
 		t.Errorf("rounds (-want +got)\n%s", diff)
+	}
+	if p := got.Rounds[1]; !p.Partial || p.Writes != 4 || p.Failures != 4 || !p.Started.Equal(noon) {
+		t.Errorf("four partial rounds are kept as %+v", p)
 	}
 	if n := len(got.Failed.Error); n > 4100 || !strings.HasSuffix(got.Failed.Error, "é ... (cut)") {
 		t.Errorf("an error of %d bytes is kept", n)
@@ -484,6 +491,25 @@ func TestSchemaWords(t *testing.T) {
 	} {
 		if want := `"` + strings.Join(words, `", "`) + `"`; !strings.Contains(string(data), want) {
 			t.Errorf("the schema's %s are not %s", what, want)
+		}
+	}
+}
+
+// TestPage: docs/api.md names every path, and every code that is answered.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		if !strings.Contains(string(page), "\n| `"+path+"` |") {
+			t.Errorf("docs/api.md has no row for %s", path)
+		}
+	}
+	for _, code := range []string{"200", "401", "403", "404", "405", "503"} {
+		if !strings.Contains(string(page), "\n| "+code+" |") {
+			t.Errorf("docs/api.md has no row for %s", code)
 		}
 	}
 }
