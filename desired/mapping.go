@@ -109,6 +109,7 @@ type State struct {
 	Mappings []Mapping // sorted by Subject, which no two share
 	Waivers  []Waiver  // in the order of their places
 	Skipped  int       // documents of other API groups in the revision
+	Held     *Held     // why a newer head is not followed; nil: Revision is the head
 }
 
 // Mapping returns the mapping of a subject.

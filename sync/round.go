@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lanyard-io/lanyard/desired"
@@ -26,6 +27,9 @@ type Observer interface {
 	Cluster(ctx context.Context) (identity.Cluster, error)
 	// Observe looks at everything that a comparison with the state needs.
 	Observe(ctx context.Context, state desired.State) (*live.Snapshot, error)
+	// Again looks at some subjects and their roles afresh, and shows everything else
+	// as Observe last saw it.
+	Again(ctx context.Context, state desired.State, subjects []identity.Subject) (*live.Snapshot, error)
 }
 
 // Applier runs a plan. It is the only one that writes.
@@ -33,13 +37,25 @@ type Applier interface {
 	Apply(ctx context.Context, p plan.Plan) []report.Outcome
 }
 
+// Ledger keeps the last hour's removals where they outlive the process (design.md,
+// law 9).
+type Ledger interface {
+	// Removing notes the moments of all removals of the last hour, those included that
+	// are about to be made. They may be made only if it returns no error: a removal
+	// that was noted and not made costs a place in the budget, one that was made and
+	// not noted would cost the budget.
+	Removing(ctx context.Context, at []time.Time) error
+}
+
 // Options are what a loop is made of.
 type Options struct {
 	Source   Source
 	Observer Observer
 	Applier  Applier // nil: nothing can be written
+	Ledger   Ledger  // nil: removals count in this process only
 	Mode     desired.Mode
 	Policy   plan.Policy
+	Removed  []time.Time // removals of the last hour, by whoever ran before
 	Now      func() time.Time
 }
 
@@ -49,39 +65,104 @@ type Loop struct {
 	opts   Options
 	memory plan.Memory
 	rounds int
+	last   last
+	first  map[string]time.Time // when each finding was first seen
+}
+
+// last is what the last round saw.
+type last struct {
+	state    desired.State
+	cluster  identity.Cluster
+	snapshot *live.Snapshot
 }
 
 // New returns a loop. A mode that writes without an Applier is an error of the
 // caller's, and shows at the first round.
-func New(opts Options) *Loop { return &Loop{opts: opts} }
+func New(opts Options) *Loop {
+	return &Loop{opts: opts, memory: plan.Remembering(opts.Removed), first: map[string]time.Time{}}
+}
+
+// Snapshot returns what the last round saw; nil before the first.
+func (l *Loop) Snapshot() *live.Snapshot { return l.last.snapshot }
+
+// Obey makes the rounds from now on keep to other guard rails.
+func (l *Loop) Obey(p plan.Policy) { l.opts.Policy = p }
 
 // Round makes one pass. An error means that there was no round to speak of: Git or
 // the cluster could not be read at all. Everything milder is in the report.
 func (l *Loop) Round(ctx context.Context) (report.Round, error) {
-	l.rounds++
-	r := report.Round{Number: l.rounds, Started: l.opts.Now(), Mode: l.opts.Mode}
+	r := l.begin()
 	var err error
 	if r.Cluster, err = l.opts.Observer.Cluster(ctx); err != nil {
-		return r, fmt.Errorf("look at the cluster: %w", err)
+		return r, &StageError{StageCluster, err}
 	}
 	state, err := l.opts.Source.Latest(ctx, r.Cluster)
 	if err != nil {
-		return r, fmt.Errorf("read what Git wants: %w", err)
+		return r, &StageError{StageGit, err}
 	}
-	r.Revision, r.Mappings = state.Revision, len(state.Mappings)
 	snapshot, err := l.opts.Observer.Observe(ctx, state)
 	if err != nil {
-		return r, fmt.Errorf("observe: %w", err)
+		return r, &StageError{StageObserve, err}
 	}
+	l.last = last{state, r.Cluster, snapshot}
+	return l.pass(ctx, r, nil), nil
+}
+
+// Again makes a pass for some subjects between two whole rounds. Git and everything
+// else are as the last whole round saw them, so no other subject is written about.
+func (l *Loop) Again(ctx context.Context, subjects []identity.Subject) (report.Round, error) {
+	if l.last.snapshot == nil {
+		return l.Round(ctx)
+	}
+	r := l.begin()
+	r.Cluster, r.Partial = l.last.cluster, true
+	snapshot, err := l.opts.Observer.Again(ctx, l.last.state, subjects)
+	if err != nil {
+		return r, &StageError{StageObserve, err}
+	}
+	l.last.snapshot = snapshot
+	return l.pass(ctx, r, subjects), nil
+}
+
+func (l *Loop) begin() report.Round {
+	l.rounds++
+	return report.Round{Number: l.rounds, Started: l.opts.Now(), Mode: l.opts.Mode}
+}
+
+// pass compares, plans and applies; steps about none but the subjects given, if any.
+func (l *Loop) pass(ctx context.Context, r report.Round, only []identity.Subject) report.Round {
+	state, snapshot := l.last.state, l.last.snapshot
+	r.Revision, r.Mappings, r.Held = state.Revision, len(state.Mappings), state.Held
 	r.Gaps = snapshot.Gaps()
 	r.Result = diff.Compare(state, snapshot, l.opts.Policy.Diff)
+	l.date(r.Result.Findings)
 	r.Plan, l.memory = plan.Repair(plan.Input{
 		Revision: state.Revision, Result: r.Result, Snapshot: snapshot, Policy: l.opts.Policy, Memory: l.memory,
 	})
+	if only != nil {
+		r.Plan.Steps = slices.DeleteFunc(r.Plan.Steps, func(s plan.Step) bool { return !slices.Contains(only, s.Subject) })
+	}
 	r.Outcomes = l.apply(ctx, r.Plan)
 	r.Ended = l.opts.Now()
 	l.remember(r)
-	return r, nil
+	if l.writes() {
+		r.Moving, r.MovesAt = r.Motion()
+	}
+	return r
+}
+
+// date notes when each finding was first seen, and forgets those that are gone.
+func (l *Loop) date(findings []diff.Finding) {
+	first := make(map[string]time.Time, len(findings))
+	for i := range findings {
+		key := findings[i].Key()
+		at, known := l.first[key]
+		if !known {
+			at = l.opts.Now()
+		}
+		first[key], findings[i].FirstSeen = at, at
+	}
+	l.first = first
 }
 
 // writes reports whether the loop may change anything: its mode says so, and it has
@@ -101,7 +182,38 @@ func (l *Loop) apply(ctx context.Context, p plan.Plan) []report.Outcome {
 		}
 		return out
 	}
-	return l.opts.Applier.Apply(ctx, p)
+	p, refused := l.reserve(ctx, p)
+	return append(l.opts.Applier.Apply(ctx, p), refused...)
+}
+
+// reserve notes the plan's removals in the ledger before any is made. Where that
+// fails, the plan goes without them.
+func (l *Loop) reserve(ctx context.Context, p plan.Plan) (plan.Plan, []report.Outcome) {
+	if l.opts.Ledger == nil || !slices.ContainsFunc(p.Steps, plan.Step.Removes) {
+		return p, nil
+	}
+	at := l.memory.Removals()
+	for _, s := range p.Steps {
+		if s.Removes() {
+			at = append(at, l.opts.Now())
+		}
+	}
+	err := l.opts.Ledger.Removing(ctx, at)
+	if err == nil {
+		return p, nil
+	}
+	err = remedy.Mark(remedy.Retry, fmt.Errorf("not started: note the removal on lanyard's Lease: %w", err))
+	var out []report.Outcome
+	kept := p
+	kept.Steps = nil
+	for _, s := range p.Steps {
+		if !s.Removes() {
+			kept.Steps = append(kept.Steps, s)
+			continue
+		}
+		out = append(out, report.Outcome{Step: s, Result: report.NotTaken, Err: err, Remedy: remedy.Of(err), At: l.opts.Now()})
+	}
+	return kept, out
 }
 
 // remember records the writes that changed something, for budgets and conflicts. A

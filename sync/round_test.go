@@ -28,10 +28,13 @@ var (
 // hands are Git, the world and the writer of one subject whose annotation is missing.
 type hands struct {
 	now     time.Time
+	clock   func() time.Time // in place of now
+	gone    bool             // Git names nothing
 	log     []string
 	facts   live.Facts
 	gitErr  error
 	lookErr error
+	again   []identity.Subject
 	outcome func(plan.Step) report.Outcome // in place of success
 }
 
@@ -54,6 +57,9 @@ func (h *hands) Cluster(context.Context) (identity.Cluster, error) {
 
 func (h *hands) Latest(_ context.Context, c identity.Cluster) (desired.State, error) {
 	h.log = append(h.log, "git")
+	if h.gone {
+		return desired.State{Cluster: c.Name, Revision: desired.Revision{Ref: "main", Commit: commit}}, h.gitErr
+	}
 	return desired.State{Cluster: c.Name, Mappings: []desired.Mapping{{Subject: subject, Name: "reader", Role: role, Mechanism: identity.IRSA}}}, h.gitErr
 }
 
@@ -64,8 +70,18 @@ func (h *hands) Observe(_ context.Context, s desired.State) (*live.Snapshot, err
 	}
 	f := h.facts
 	f.TakenAt = h.now
+	if h.clock != nil {
+		f.TakenAt = h.clock()
+	}
 	f.ServiceAccounts = slices.Clone(f.ServiceAccounts)
 	return live.New(f)
+}
+
+func (h *hands) Again(ctx context.Context, s desired.State, subjects []identity.Subject) (*live.Snapshot, error) {
+	snapshot, err := h.Observe(ctx, s)
+	h.log[len(h.log)-1] = "again"
+	h.again = append(h.again, subjects...)
+	return snapshot, err
 }
 
 func (h *hands) Apply(_ context.Context, p plan.Plan) []report.Outcome {
@@ -82,6 +98,21 @@ func (h *hands) Apply(_ context.Context, p plan.Plan) []report.Outcome {
 		out = append(out, o)
 	}
 	return out
+}
+
+const commit = "0123456789abcdef0123456789abcdef01234567"
+
+// orphan leaves lanyard's statement behind after its ServiceAccount has gone.
+func (h *hands) orphan() {
+	h.gone = true
+	h.facts.ServiceAccounts = nil
+	policy := h.facts.Roles[0].TrustPolicy
+	const other = `{"Effect":"Allow","Principal":{"Service":"ec2.amazonaws.com"},"Action":"sts:AssumeRole"}`
+	h.facts.Roles[0].TrustPolicy = strings.TrimSuffix(policy, "]}") + "," + other + "]}"
+	h.outcome = func(s plan.Step) report.Outcome {
+		h.facts.Roles[0].TrustPolicy = `{"Version":"2012-10-17","Statement":[` + other + `]}`
+		return report.Outcome{Step: s, Result: report.Done, Before: "there", At: h.now}
+	}
 }
 
 func (h *hands) loop(mode desired.Mode, applier lsync.Applier) *lsync.Loop {

@@ -56,10 +56,25 @@ func (r *Reader) Observe(ctx context.Context, state desired.State) (*live.Snapsh
 	ask := observe.Ask{GuardRails: railsFacts(r.opts.Config)}
 	for _, m := range state.Mappings {
 		ask.Subjects = append(ask.Subjects, m.Subject)
-		ask.Roles = append(ask.Roles, m.Role)
-		if !m.PodIdentity.TargetRole.IsZero() {
-			ask.Roles = append(ask.Roles, m.PodIdentity.TargetRole)
-		}
+		ask.Roles = append(ask.Roles, rolesOf(m)...)
 	}
 	return r.observer.Observe(ctx, ask)
+}
+
+// Again looks at some subjects afresh, and shows the rest as it last was.
+func (r *Reader) Again(ctx context.Context, state desired.State, subjects []identity.Subject) (*live.Snapshot, error) {
+	ask := observe.Ask{GuardRails: railsFacts(r.opts.Config), Subjects: subjects}
+	for _, s := range subjects {
+		if m, named := state.Mapping(s); named {
+			ask.Roles = append(ask.Roles, rolesOf(m)...)
+		}
+	}
+	return r.observer.Again(ctx, ask)
+}
+
+func rolesOf(m desired.Mapping) []identity.RoleARN {
+	if m.PodIdentity.TargetRole.IsZero() {
+		return []identity.RoleARN{m.Role}
+	}
+	return []identity.RoleARN{m.Role, m.PodIdentity.TargetRole}
 }

@@ -90,8 +90,42 @@ func Compare(state desired.State, snap *live.Snapshot, opts Options) Result {
 	if f, mismatch := clusterMismatch(snap); mismatch {
 		r.Findings = append(r.Findings, f)
 	}
+	r.Findings = append(r.Findings, revisionStale(state)...)
 	slices.SortFunc(r.Findings, Finding.compare)
 	return r
+}
+
+// staleListed bounds how many mistakes of a held head are findings of their own.
+const staleListed = 20
+
+// revisionStale reports a head that is not followed: one finding, or one for each of
+// the first mistakes, at its place.
+func revisionStale(state desired.State) []Finding {
+	h := state.Held
+	if h == nil {
+		return nil
+	}
+	actual := h.Head
+	if actual == "" {
+		actual = string(h.Reason)
+	}
+	stale := Finding{Plane: PlaneGit, Kind: RevisionStale, Severity: Warning,
+		Message:  fmt.Sprintf("%s; revision %s stays in force", h.Message, state.Revision),
+		Expected: "the head of " + state.Revision.Ref, Actual: actual}
+	if len(h.Errors) == 0 {
+		return []Finding{stale}
+	}
+	var out []Finding
+	for i, e := range h.Errors {
+		if i == staleListed {
+			stale.Message = fmt.Sprintf("and %d more mistakes in commit %s", len(h.Errors)-i, h.Head)
+			return append(out, stale)
+		}
+		f := stale
+		f.Position, f.Message = e.At, fmt.Sprintf("%s; revision %s stays in force", e, state.Revision)
+		out = append(out, f)
+	}
+	return out
 }
 
 // clusterMismatch compares the issuer that the API server names with the one that

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/identity"
@@ -129,6 +130,14 @@ type Finding struct {
 	Actual   string
 	Position desired.Position // where Git asks for it; zero where Git is silent
 	Owner    string           // who made what is there, where that can be told
+
+	// FirstSeen is when this process first saw it; zero where one look is all there is.
+	FirstSeen time.Time
+}
+
+// Key tells findings apart from round to round: what is wrong where, however it is put.
+func (f Finding) Key() string {
+	return f.Subject.String() + " " + string(f.Kind) + " " + f.Position.String()
 }
 
 // String returns "namespace/name kind: message".

@@ -122,6 +122,18 @@ func kindTests(t *testing.T) map[diff.Kind][]kindTest {
 			{"another issuer", onIRSA, func(w *world) { w.facts.Cluster.APIServerIssuer = "https://example.com" }},
 			{"unreadable issuer", onIRSA, func(w *world) { w.facts.Cluster.APIServerIssuer = "" }},
 		},
+		diff.RevisionStale: {
+			{"unsigned", onIRSA, func(w *world) {
+				w.held = &desired.Held{Reason: desired.HeldUnsigned, Head: "89abcdef0123456789abcdef0123456789abcdef", Message: "no signature of a configured key: sign the commit"}
+			}},
+			{"unreachable", onIRSA, func(w *world) {
+				w.held = &desired.Held{Reason: desired.HeldUnreachable, Message: "connection refused"}
+			}},
+			{"broken", onIRSA, func(w *world) {
+				w.held = &desired.Held{Reason: desired.HeldInvalid, Head: "89abcdef0123456789abcdef0123456789abcdef", Message: "mistakes",
+					Errors: desired.Errors{{At: desired.Position{File: "a.yaml", Line: 3, Column: 5}, What: "unknown key x", Instead: "write spec"}}}
+			}},
+		},
 	}
 }
 
@@ -135,9 +147,6 @@ func TestKinds(t *testing.T) {
 	t.Parallel()
 	tests := kindTests(t)
 	for _, kind := range diff.Kinds() {
-		if kind == diff.RevisionStale {
-			continue // Git's history is the daemon's business
-		}
 		if len(tests[kind]) == 0 {
 			t.Errorf("no test shows %s", kind)
 		}
@@ -176,5 +185,31 @@ func TestInSync(t *testing.T) {
 				t.Errorf("findings %v, class %v; want none, rest", r.Findings, r.Judged[0].Class)
 			}
 		})
+	}
+}
+
+// TestHeldHeadHoldsNothingBack: a head that is not followed is named with its commit and
+// its mistakes with their places, a bounded number of them; what the accepted revision
+// asks for is compared and classed as ever.
+func TestHeldHeadHoldsNothingBack(t *testing.T) {
+	t.Parallel()
+	w := onIRSA(t)
+	w.held = &desired.Held{Reason: desired.HeldInvalid, Head: "89abcdef0123456789abcdef0123456789abcdef", Message: "mistakes"}
+	for line := range 30 {
+		w.held.Errors = append(w.held.Errors, desired.Error{At: desired.Position{File: "a.yaml", Line: line + 1, Column: 1}, What: "wrong", Instead: "write it right"})
+	}
+	r := w.compare(t)
+	if len(r.Findings) != 21 || r.Judged[0].Class != diff.Rest {
+		t.Fatalf("%d findings, class %s; want 21 and rest", len(r.Findings), r.Judged[0].Class)
+	}
+	places := map[string]bool{}
+	for _, f := range r.Findings {
+		places[f.Position.String()] = true
+		if f.Actual != w.held.Head {
+			t.Errorf("finding %v does not name the head", f)
+		}
+	}
+	if !places["a.yaml:20:1"] || !places[""] {
+		t.Errorf("places %v; want those of 20 mistakes, and one finding that counts the rest", places)
 	}
 }

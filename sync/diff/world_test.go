@@ -31,6 +31,7 @@ type world struct {
 	mapping desired.Mapping
 	opts    diff.Options
 	gone    bool // the mapping has left Git
+	held    *desired.Held
 }
 
 func (w *world) sa() *live.ServiceAccount       { return &w.facts.ServiceAccounts[0] }
@@ -39,7 +40,7 @@ func (w *world) association() *live.Association { return &w.facts.Associations[0
 func (w *world) role() *live.Role               { return &w.facts.Roles[0] }
 
 func (w *world) state() desired.State {
-	s := desired.State{Revision: desired.Revision{Ref: "main", Commit: "0123456789abcdef0123456789abcdef01234567"}, Cluster: cluster.Name}
+	s := desired.State{Revision: desired.Revision{Ref: "main", Commit: "0123456789abcdef0123456789abcdef01234567"}, Cluster: cluster.Name, Held: w.held}
 	if !w.gone {
 		s.Mappings = []desired.Mapping{w.mapping}
 	}

@@ -71,6 +71,7 @@ type Observer struct {
 	running      sync.WaitGroup
 	cluster      live.Cluster // as last seen
 	fresh        bool         // seen by Cluster, and not used by a look yet
+	whole        live.Facts   // what Observe saw last
 	described    rolling[string, live.Association]
 	addonsSeen   rolling[string, live.Addon]
 	profilesSeen rolling[string, live.FargateProfile]
@@ -239,6 +240,9 @@ func (o *Observer) Observe(ctx context.Context, want Ask) (*live.Snapshot, error
 		return nil, err
 	}
 	f.Gaps, f.ReadAt = g.sorted(), o.opts.Now().UTC()
+	o.mu.Lock()
+	o.whole = f
+	o.mu.Unlock()
 	return live.NewWith(f, &o.documents)
 }
 

@@ -24,6 +24,27 @@ type Write struct {
 	Removes bool
 }
 
+// Remembering returns the memory of a process that has seen nothing yet and knows when
+// the last removals were made, by whoever ran before it.
+func Remembering(removed []time.Time) Memory {
+	var m Memory
+	for _, at := range removed {
+		m.Writes = append(m.Writes, Write{At: at, Shown: true, Removes: true})
+	}
+	return m
+}
+
+// Removals returns when the removals of the last hour were made, or may have been.
+func (m Memory) Removals() []time.Time {
+	var at []time.Time
+	for _, w := range m.Writes {
+		if w.Removes {
+			at = append(at, w.At)
+		}
+	}
+	return at
+}
+
 // remembered is how long writes count: the hour of law 5 and of the write conflict.
 const remembered = time.Hour
 

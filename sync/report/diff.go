@@ -2,6 +2,7 @@ package report
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/identity"
@@ -53,6 +54,7 @@ type Finding struct {
 	Actual         string        `json:"actual"`
 	Position       string        `json:"position"`
 	Owner          string        `json:"owner"`
+	FirstSeen      time.Time     `json:"firstSeen,omitzero"` // by the daemon
 }
 
 // Mapping is where one mapping stands.
@@ -115,7 +117,7 @@ func list[T any](s []T) []T { return append([]T{}, s...) }
 
 func public(f diff.Finding) Finding {
 	return Finding{Namespace: f.Subject.Namespace, ServiceAccount: f.Subject.ServiceAccount, Plane: f.Plane, Kind: f.Kind,
-		Severity: f.Severity, Message: f.Message, Expected: f.Expected, Actual: f.Actual, Position: f.Position.String(), Owner: f.Owner}
+		Severity: f.Severity, Message: f.Message, Expected: f.Expected, Actual: f.Actual, Position: f.Position.String(), Owner: f.Owner, FirstSeen: f.FirstSeen}
 }
 
 // Differs reports whether there is anything to tell: a finding, or something unread.

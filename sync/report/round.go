@@ -1,6 +1,7 @@
 package report
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lanyard-io/lanyard/desired"
@@ -51,6 +52,47 @@ type Round struct {
 	Plan     plan.Plan
 	Outcomes []Outcome
 	Gaps     []live.Gap
+	Held     *desired.Held // why a newer head is not followed; nil: it is
+	Partial  bool          // a round of subjects in motion: the rest is as the last whole one saw it
+
+	Moving  []identity.Subject // to be looked at before the next whole round
+	MovesAt time.Time          // when; zero: as soon as may be
+}
+
+// crowd is how many subjects at most get rounds of their own. The others are not
+// forgotten: the next whole round is for everybody.
+const crowd = 20
+
+// Motion returns the subjects that a look before the next whole round is worth for:
+// those just written about, at once, and those that wait for a moment, then. Steps
+// that waited only for the budget of a round go on waiting for a whole one.
+func (r Round) Motion() (subjects []identity.Subject, at time.Time) {
+	add := func(s identity.Subject) {
+		if !s.IsZero() && !slices.Contains(subjects, s) {
+			subjects = append(subjects, s)
+		}
+	}
+	for _, o := range r.Outcomes {
+		if o.Wrote() && len(subjects) < crowd {
+			add(o.Step.Subject)
+		}
+	}
+	if len(subjects) > 0 {
+		return subjects, time.Time{}
+	}
+	holds := slices.DeleteFunc(slices.Clone(r.Plan.Holds), func(h plan.Hold) bool {
+		return !h.Waits() || h.Reason == plan.ChangeBudget || h.Subject.IsZero()
+	})
+	slices.SortStableFunc(holds, func(a, b plan.Hold) int { return a.NotBefore.Compare(b.NotBefore) })
+	for _, h := range holds {
+		if len(subjects) < crowd {
+			add(h.Subject)
+		}
+	}
+	if len(holds) > 0 {
+		at = holds[0].NotBefore
+	}
+	return subjects, at
 }
 
 // InSync reports whether the live world is as Git wants it: no finding, nothing unread.
