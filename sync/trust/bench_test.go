@@ -64,6 +64,20 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
+// BenchmarkParseThenDecide is the baseline of BenchmarkDecide: what an evaluation
+// would cost if documents were not compiled once per content.
+func BenchmarkParseThenDecide(b *testing.B) {
+	text := large(4)
+	for name, r := range map[string]Request{"irsa": irsa, "pod-identity": podID} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				mustParse(b, text).Decide(r)
+			}
+		})
+	}
+}
+
 func BenchmarkAdmit(b *testing.B) {
 	d := mustParse(b, document([]string{foreign}))
 	b.ReportAllocs()

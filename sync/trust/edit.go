@@ -79,8 +79,8 @@ func (e *DeletedPrincipalError) Error() string {
 func (e *DeletedPrincipalError) Unwrap() error { return ErrDeletedPrincipal }
 
 // Add puts the grant's statement behind the others, of which not a byte changes.
-// A statement with the grant's own Sid and another meaning is replaced in place;
-// one of the same meaning is left as it stands. Nothing is added that is already
+// A statement with the grant's own Sid and another meaning is replaced in place,
+// unless it is a Deny; one of the same meaning is left as it stands. Nothing is added that is already
 // granted by a statement without a lanyard Sid: whoever wrote it, it counts.
 //
 // quota is IAM's AssumeRolePolicySizeQuota; 0 is none. Add then RemoveSid gives
@@ -116,6 +116,9 @@ func (d *Document) with(g Grant) (*Document, error) {
 		s := &d.stmts[i]
 		if s.sid != sid {
 			continue
+		}
+		if s.deny { // somebody turned it round, to shut the role: not lanyard's to undo
+			return nil, &DeniedError{Verdict{Cause: ExplicitDeny, Statement: i, Sid: sid, Reason: s.label + " denies, under lanyard's own Sid"}}
 		}
 		next, err := d.splice(s.start, s.end, string(g.statement(d.stoodAlone(i))))
 		if err == nil && next.Digest() == d.Digest() {

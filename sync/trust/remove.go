@@ -11,7 +11,7 @@ import (
 
 // RemoveSid takes away the statement that bears a lanyard Sid, and no more. A Sid
 // that is not there is no error: nothing changes. It refuses to remove the only
-// statement, and to touch a Sid that is not lanyard's.
+// statement, and to touch a Sid that is not lanyard's, or a Deny that bears one.
 func (d *Document) RemoveSid(sid string) (Edit, error) {
 	e := Edit{Document: d, Before: d.Size(), After: d.Size()}
 	fail := func(err error) (Edit, error) { return e, fmt.Errorf("remove statement %s: %w", sid, err) }
@@ -27,10 +27,12 @@ func (d *Document) RemoveSid(sid string) (Edit, error) {
 			at = i
 		}
 	}
-	if at < 0 {
+	switch {
+	case at < 0:
 		return e, nil
-	}
-	if len(d.stmts) == 1 {
+	case d.stmts[at].deny:
+		return fail(fmt.Errorf("%w: %s denies", ErrForeign, d.stmts[at].label))
+	case len(d.stmts) == 1:
 		return fail(ErrLastStatement)
 	}
 	next, err := d.without(at)
