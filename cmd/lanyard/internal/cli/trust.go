@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -123,7 +124,7 @@ func (q *question) ask(world World, from *policySource, role string) (*trust.Doc
 	}
 	r := trust.Request{
 		Subject:  identity.Subject{Namespace: q.namespace, ServiceAccount: q.serviceAccount},
-		Provider: q.provider, Audience: q.audience, SourceARN: q.sourceARN, SessionTags: !q.noTags,
+		Provider: q.provider, Audience: q.audience, SourceARN: q.sourceARN, SessionTags: !q.noTags, Now: time.Now(),
 	}
 	if err := r.Mechanism.UnmarshalText([]byte(q.mechanism)); err != nil || r.Mechanism == identity.Auto {
 		return nil, r, errors.New("--mechanism must be irsa or pod-identity")

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -32,7 +33,7 @@ An element is {"id", "trustPolicy", "request"}. The trust policy is a JSON objec
 string that holds the document's text. The request is {"mechanism": "irsa" or
 "pod-identity", "issuer", "providerARN", "namespace", "serviceAccount", "audience",
 "clusterARN", "accountID", "region", "partition"}; what belongs to the other mechanism does
-not matter. Session tags are on, and aws:SourceArn is the cluster's ARN.
+not matter. Session tags are on, aws:SourceArn is the cluster's ARN, and it is now.
 
 The answer is a JSON array of {"id", "decision", "reasons"} in the same order. The decision
 is allow, deny, or invalid, which is a document that IAM would refuse. What hangs on a value
@@ -42,9 +43,9 @@ has its answer in its place and stops nothing.`,
   lanyard trust eval --batch - < requests.json`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			docs := library{}
+			docs, now := library{}, time.Now()
 			return batch(world, file, func(b *bytes.Buffer, e element) {
-				decision, reason := docs.eval(e)
+				decision, reason := docs.eval(e, now)
 				fmt.Fprintf(b, `{"id":%s,"decision":%q,"reasons":[%s]}`, e.id(), decision, quote(reason))
 			})
 		},
@@ -170,11 +171,15 @@ func object(what string, raw []byte) (map[string][]byte, error) {
 	return members, nil
 }
 
-func (e element) id() []byte {
-	if raw := e.members["id"]; json.Valid(raw) {
-		return raw
+func (e element) id() []byte { return echo(e.members["id"]) }
+
+// echo gives back a value as it came, so that the answer is JSON whatever came:
+// null for what is none, U+FFFD for bytes that are no UTF-8.
+func echo(raw []byte) []byte {
+	if !json.Valid(raw) {
+		return []byte("null")
 	}
-	return []byte("null")
+	return bytes.ToValidUTF8(raw, []byte("\uFFFD"))
 }
 
 // library holds the documents of a batch, each parsed once per content.
@@ -207,7 +212,7 @@ func (l library) document(e element) (doc *trust.Document, text bool, err error)
 	return p.doc, text, p.err
 }
 
-func (l library) eval(e element) (decision trust.Decision, reason string) {
+func (l library) eval(e element, now time.Time) (decision trust.Decision, reason string) {
 	if e.err != nil {
 		return trust.Invalid, e.err.Error()
 	}
@@ -222,6 +227,7 @@ func (l library) eval(e element) (decision trust.Decision, reason string) {
 	if err != nil {
 		return trust.Deny, err.Error()
 	}
+	r.Now = now
 	v := doc.Evaluate(r)
 	if v.Decision != trust.Allow {
 		v.Decision = trust.Deny
@@ -231,10 +237,7 @@ func (l library) eval(e element) (decision trust.Decision, reason string) {
 
 // edit returns the trust policy in the kind of JSON that it came in.
 func (l library) edit(e element) (policy []byte, changed bool, err error) {
-	policy = e.members["trustPolicy"]
-	if !json.Valid(policy) {
-		policy = []byte("null")
-	}
+	policy = echo(e.members["trustPolicy"])
 	if e.err != nil {
 		return policy, false, e.err
 	}

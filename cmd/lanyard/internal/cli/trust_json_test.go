@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestSplitJSON(t *testing.T) {
@@ -89,7 +90,7 @@ func TestBatchOfThousand(t *testing.T) {
 	in.WriteByte(']')
 	docs := library{}
 	err := batch(World{Stdin: &in, Stdout: &out}, "-", func(b *bytes.Buffer, e element) {
-		decision, reason := docs.eval(e)
+		decision, reason := docs.eval(e, time.Time{})
 		fmt.Fprintf(b, `{"id":%s,"decision":%q,"reasons":[%s]}`, e.id(), decision, quote(reason))
 	})
 	var got []struct {
