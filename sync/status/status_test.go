@@ -3,29 +3,16 @@ package status_test
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"runtime"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/santhosh-tekuri/jsonschema/v6"
-
-	"github.com/lanyard-io/lanyard/desired"
-	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/internal/testkit"
-	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/report"
 	"github.com/lanyard-io/lanyard/sync/status"
@@ -197,64 +184,6 @@ func TestCompressed(t *testing.T) {
 	}
 }
 
-// TestRing: only so many rounds are kept, newest first, and a long error is cut.
-func TestRing(t *testing.T) {
-	t.Parallel()
-	b := status.New(status.Options{Rounds: 3, Authorize: someone, Now: clock})
-	for i := range 5 {
-		b.Saw(report.Round{Number: i + 1, Started: noon, Ended: noon}, nil)
-	}
-	step := report.Outcome{Result: report.Done}
-	for i := range 4 {
-		b.Again(report.Round{Number: i + 6, Started: noon.Add(time.Duration(i)), Ended: noon, Outcomes: []report.Outcome{step, {Result: report.Failed}}}, nil)
-	}
-	b.Failed("git", errors.New(strings.Repeat("é", 100_000)), noon, noon)
-	var got status.Status
-	w := ask(b.Handler(), "GET", "/api/v1/status", token)
-	if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
-		t.Fatal(err)
-	}
-	var numbers []int
-	for _, p := range got.Rounds {
-		numbers = append(numbers, p.Number)
-	}
-	if diff := cmp.Diff([]int{0, 9, 5}, numbers); diff != "" {
-		t.Errorf("rounds (-want +got)\n%s", diff)
-	}
-	if p := got.Rounds[1]; !p.Partial || p.Writes != 4 || p.Failures != 4 || !p.Started.Equal(noon) {
-		t.Errorf("four partial rounds are kept as %+v", p)
-	}
-	if n := len(got.Failed.Error); n > 4100 || !strings.HasSuffix(got.Failed.Error, "é ... (cut)") {
-		t.Errorf("an error of %d bytes is kept", n)
-	}
-	if got.Last.Number != 5 || !got.Ready {
-		t.Errorf("the last good round is %d, ready %t", got.Last.Number, got.Ready)
-	}
-}
-
-// TestMemory: rounds that were large leave nothing but their summaries behind.
-func TestMemory(t *testing.T) { //nolint:paralleltest // it measures the heap
-	b := newBoard()
-	heap := func() uint64 {
-		runtime.GC()
-		var m runtime.MemStats
-		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
-	}
-	before := heap()
-	for i := range 20 {
-		r := report.Round{Number: i, Started: noon, Ended: noon}
-		for j := range 10_000 {
-			r.Result.Findings = append(r.Result.Findings, diff.Finding{Kind: diff.MappingGone, Message: strings.Repeat("m", 200) + fmt.Sprint(i, j)})
-		}
-		b.Saw(r, nil)
-	}
-	if grown := int64(heap()) - int64(before); grown > 20<<20 { // one report has 5 MiB
-		t.Errorf("after 20 large rounds %d MiB more are held", grown>>20)
-	}
-	runtime.KeepAlive(b)
-}
-
 // TestSecrets: no form of a URL brings its credentials out, in what the daemon says of
 // itself and in what errors and findings quote.
 func TestSecrets(t *testing.T) {
@@ -328,203 +257,5 @@ func TestTokens(t *testing.T) {
 	err = broken
 	if got, e := may(t.Context(), "new", "/"); got || !errors.Is(e, broken) {
 		t.Errorf("with an unreadable file: %t %v", got, e)
-	}
-}
-
-// TestTogether asks while rounds come in; the race detector judges it.
-func TestTogether(t *testing.T) {
-	t.Parallel()
-	b := newBoard()
-	h := b.Handler()
-	r, snap := example(t)
-	var wg sync.WaitGroup
-	for i := range 4 {
-		wg.Go(func() {
-			for range 25 {
-				w := ask(h, "GET", paths[i], "all")
-				if w.Code != 200 && w.Code != 503 || !json.Valid(w.Body.Bytes()) {
-					t.Errorf("%s: %d", paths[i], w.Code)
-				}
-			}
-		})
-	}
-	wg.Go(func() {
-		held := &status.Held{Reason: "empty"}
-		for i := range 25 {
-			r.Number = i
-			b.Saw(r, snap)
-			b.Failed("git", context.Canceled, noon, noon)
-			b.State(func(s *status.State) { s.Source.Held, s.Source.Paths = held, append(s.Source.Paths, "x") })
-			held.Message += "x"
-		}
-	})
-	wg.Wait()
-}
-
-// TestPlaces: large answers wait for one another, and whoever has gone waits no more.
-func TestPlaces(t *testing.T) {
-	t.Parallel()
-	b := lived(t)
-	begun, end := make(chan struct{}), make(chan struct{})
-	var wg sync.WaitGroup
-	for range 2 {
-		wg.Go(func() {
-			r := httptest.NewRequest(http.MethodGet, "/api/v1/snapshot", nil)
-			r.Header.Set("Authorization", "Bearer all")
-			b.Handler().ServeHTTP(&slow{httptest.NewRecorder(), begun, end}, r)
-		})
-	}
-	<-begun
-	<-begun
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	r := httptest.NewRequestWithContext(ctx, http.MethodGet, "/api/v1/snapshot", nil)
-	r.Header.Set("Authorization", "Bearer all")
-	w := httptest.NewRecorder()
-	b.Handler().ServeHTTP(w, r)
-	if w.Body.Len() > 0 {
-		t.Errorf("a third reader got %d bytes", w.Body.Len())
-	}
-	if w := ask(b.Handler(), "GET", "/api/v1/status", "all"); w.Code != 200 {
-		t.Errorf("the status waits for large answers: %d", w.Code)
-	}
-	close(end)
-	wg.Wait()
-	if w := ask(b.Handler(), "GET", "/api/v1/snapshot", "all"); w.Code != 200 {
-		t.Errorf("a place was not given back: %d", w.Code)
-	}
-}
-
-// slow is a reader who takes the answer when it is let go.
-type slow struct {
-	*httptest.ResponseRecorder
-	begun, end chan struct{}
-}
-
-func (s *slow) Write(p []byte) (int, error) {
-	s.begun <- struct{}{}
-	<-s.end
-	return len(p), nil
-}
-
-func compile(t *testing.T, file string) *jsonschema.Schema {
-	t.Helper()
-	c := jsonschema.NewCompiler()
-	c.AssertFormat()
-	s, err := c.Compile("../../docs/schemas/" + file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func validate(t *testing.T, file string, data []byte) {
-	t.Helper()
-	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := compile(t, file).Validate(value); err != nil {
-		t.Errorf("%s: %.2000s", file, err)
-	}
-}
-
-// TestSchema: the status is as its schema says, which notices each member that is
-// missing and each that is too many.
-func TestSchema(t *testing.T) {
-	t.Parallel()
-	validate(t, "status.json", ask(newBoard().Handler(), "GET", "/api/v1/status", token).Body.Bytes())
-	data := ask(lived(t).Handler(), "GET", "/api/v1/status", token).Body.Bytes()
-	validate(t, "status.json", data)
-	root, err := jsonschema.UnmarshalJSON(bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := compile(t, "status.json")
-	optional := map[string][]string{
-		".daemon.source":        {"acceptedAt", "fetched"},
-		".daemon.configuration": {"loadedAt"},
-	}
-	for _, pass := range []string{".lastGood", ".lastFailed", ".rounds"} {
-		optional[pass] = []string{"error", "mode", "remedy", "revision", "stage", "summary"}
-	}
-	var visit func(path string, value any)
-	visit = func(path string, value any) {
-		switch value := value.(type) {
-		case []any:
-			for _, one := range value {
-				visit(path, one)
-			}
-		case map[string]any:
-			if strings.HasSuffix(path, ".byPlane") {
-				return
-			}
-			value["surplus"] = "x"
-			if s.Validate(root) == nil {
-				t.Errorf("%s: a member that is not ours passes", path)
-			}
-			delete(value, "surplus")
-			for _, key := range slices.Sorted(maps.Keys(value)) {
-				member := value[key]
-				delete(value, key)
-				lacks, may := s.Validate(root) == nil, slices.Contains(optional[path], key)
-				if value[key] = member; lacks != may {
-					t.Errorf("%s without %q: valid %t, want %t", path, key, lacks, may)
-				}
-				visit(path+"."+key, member)
-			}
-		}
-	}
-	visit("", root)
-}
-
-// TestSchemaWords compares the schema's closed lists with the code's.
-func TestSchemaWords(t *testing.T) {
-	t.Parallel()
-	data, err := os.ReadFile("../../docs/schemas/status.json")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for what, words := range map[string][]string{
-		"planes": {string(diff.PlaneServiceAccount), string(diff.PlaneTrust), string(diff.PlaneAssociation), string(diff.PlanePods), string(diff.PlaneGit)},
-		"modes":  {string(desired.ModeObserve), string(desired.ModeRepair), string(desired.ModeMigrate)},
-	} {
-		if want := `"` + strings.Join(words, `", "`) + `"`; !strings.Contains(string(data), want) {
-			t.Errorf("the schema's %s are not %s", what, want)
-		}
-	}
-}
-
-// TestPage: docs/api.md names every path, and every code that is answered.
-func TestPage(t *testing.T) {
-	t.Parallel()
-	page, err := os.ReadFile("../../docs/api.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range paths {
-		if !strings.Contains(string(page), "\n| `"+path+"` |") {
-			t.Errorf("docs/api.md has no row for %s", path)
-		}
-	}
-	for _, code := range []string{"200", "401", "403", "404", "405", "503"} {
-		if !strings.Contains(string(page), "\n| "+code+" |") {
-			t.Errorf("docs/api.md has no row for %s", code)
-		}
-	}
-}
-
-// BenchmarkSaw is what a round of 5,000 mappings costs.
-func BenchmarkSaw(b *testing.B) {
-	r := report.Round{Started: noon, Ended: noon.Add(time.Second)}
-	for i := range 5000 {
-		s := identity.Subject{Namespace: "demo", ServiceAccount: fmt.Sprintf("sa-%05d", i)}
-		r.Result.Judged = append(r.Result.Judged, diff.Judged{Mapping: desired.Mapping{Subject: s}})
-		r.Result.Findings = append(r.Result.Findings, diff.Finding{Subject: s, Kind: diff.AnnotationMismatch, Message: "m"})
-	}
-	board := newBoard()
-	b.ReportAllocs()
-	for b.Loop() {
-		board.Saw(r, nil)
 	}
 }
