@@ -67,7 +67,8 @@ func (d Difference) Empty() bool {
 // ServiceAccounts, providers, audiences and clusters that stand for everybody
 // else, so that documents that say the same by other means do not differ. The
 // callers that are no ServiceAccounts (people, other services) are not compared;
-// [Equal] sees those. aws:SourceArn is taken to be the cluster's ARN.
+// [Equal] sees those. Nor is anybody asked about whom only a policy variable names.
+// aws:SourceArn is taken to be the cluster's ARN.
 func Compare(a, b *Document) Difference {
 	asked, partial := questions(a, b)
 	out := Difference{Partial: partial}
@@ -157,6 +158,7 @@ type named struct{ written, value string }
 // vocabulary is what a set of statements names.
 type vocabulary struct {
 	providers, audiences      []named
+	issuers                   []string // of condition keys, without their schemes
 	subjects                  [][2]named
 	namespaces, accounts      []named
 	clusterARNs, clusterNames []named
@@ -173,6 +175,7 @@ func questions(docs ...*Document) ([]question, bool) {
 			all.read(&d.stmts[i])
 		}
 	}
+	all.addIssuers()
 	seen := map[Access]bool{}
 	var out []question
 	for _, d := range docs {
@@ -208,11 +211,25 @@ func (v *vocabulary) read(s *statement) {
 	}
 	for i := range s.clauses {
 		c := &s.clauses[i]
+		if host := c.key.name[:len(c.key.issuer)]; host != "" && !strings.Contains(host, "://") {
+			v.issuers = append(v.issuers, host)
+		}
 		globs := c.op.family == familyLike || c.op.family == familyARN
 		for _, w := range c.values {
-			if len(w.parts) == 0 && !w.bad {
-				v.value(&c.key, w.written, globs && strings.ContainsAny(w.written, "*?"))
+			wild := strings.ContainsAny(w.written, "*?")
+			if len(w.parts) == 0 && !w.bad && (globs || !wild) { // to the letter, nobody is called "*"
+				v.value(&c.key, w.written, wild)
 			}
+		}
+	}
+}
+
+// addIssuers makes up a provider for each issuer that conditions speak of and that no
+// principal names: under "*" it may be any account's.
+func (v *vocabulary) addIssuers() {
+	for _, host := range v.issuers {
+		if !slices.ContainsFunc(v.providers, func(p named) bool { return equalFold(providerHostPath(p.value), host) }) {
+			v.providers = append(v.providers, named{"arn:aws:iam::*:oidc-provider/" + host, "arn:aws:iam::" + noAccount + ":oidc-provider/" + host})
 		}
 	}
 }

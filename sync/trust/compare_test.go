@@ -54,6 +54,10 @@ func TestCompare(t *testing.T) {
 		{name: "unknown", a: doc(fed(aud + `"SUB"},"IpAddress":{"aws:SourceIp":"203.0.113.0/24"}`)), b: doc(foreign), unclear: []string{irsaOf("demo/s3-reader")}},
 		{name: "any provider", a: doc(allow(`"*"`, `"WEB"`, "")), b: doc(foreign), onlyA: []string{"every ServiceAccount by irsa through any OIDC provider with any audience"}},
 		{name: "any sub", a: doc(fed(`"StringLike":{"HOST:sub":"*"},"StringEquals":{"HOST:aud":"sts.amazonaws.com"}`)), b: doc(foreign), onlyA: []string{irsaOf("every ServiceAccount")}},
+		{name: "an asterisk to the letter", a: doc(allow("PODS", both, `"StringEquals":{"aws:RequestTag/kubernetes-namespace":"*"}`)), b: doc(foreign)},
+		{name: "a subject's asterisk to the letter", a: doc(fed(aud + `"system:serviceaccount:demo:*"}`)), b: doc(foreign)},
+		{name: "an issuer of keys alone", a: doc(allow(`"*"`, `"WEB"`, `"StringEquals":{"HOST:sub":"SUB","HOST:aud":"sts.amazonaws.com"}`)), b: doc(foreign),
+			onlyA: []string{"demo/s3-reader by irsa through arn:aws:iam::*:oidc-provider/" + testHost + " with audience sts.amazonaws.com"}},
 		{name: "repository", a: doc(fed(`"StringEquals":{"HOST:sub":"repo:x/y","HOST:aud":"sts.amazonaws.com"}`)), b: doc(foreign)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -286,3 +286,43 @@ func othersAllow(d *Document, r Request) bool {
 	r.IgnoreOthers = true
 	return d.Evaluate(r).Decision != Allow
 }
+
+// Documents between which Compare finds no difference answer alike, whoever asks.
+func TestNoDifferenceNoOtherAnswer(t *testing.T) {
+	compared := 0
+	each(t, 20000, func(m maker) {
+		stmts := m.statements()
+		a := mustParse(t, document(stmts))
+		switch i := m.IntN(len(stmts)); m.IntN(3) { // a near copy: independent ones nearly always differ
+		case 0:
+			stmts[i] = m.statement()
+		case 1:
+			stmts = append(stmts, m.statement())
+		default:
+			if len(stmts) > 1 {
+				stmts = append(stmts[:i:i], stmts[i+1:]...)
+			}
+		}
+		b := mustParse(t, document(stmts))
+		if strings.Contains(a.Text()+b.Text(), "${") { // values that only variables have are not asked about
+			return
+		}
+		if !Compare(a, b).Empty() || Equal(a, b) {
+			return
+		}
+		compared++
+		for range 12 {
+			r := m.request()
+			r.SourceARN = r.Cluster.ARN()
+			r.Subject = identity.Subject{Namespace: m.one("demo", "x"), ServiceAccount: m.one("s3-reader", "x")}
+			r.Audience = m.one("sts.amazonaws.com", "x", "vault")
+			if x, y := a.Decide(r), b.Decide(r); x != y {
+				t.Errorf("Compare finds no difference\n between %s\n and     %s\n request %+v: %v, %v", a.Text(), b.Text(), r, x, y)
+				return
+			}
+		}
+	})
+	if compared < 300 {
+		t.Errorf("only %d pairs did not differ", compared)
+	}
+}
