@@ -85,6 +85,9 @@ func New(opts Options) *Loop {
 // Snapshot returns what the last round saw; nil before the first.
 func (l *Loop) Snapshot() *live.Snapshot { return l.last.snapshot }
 
+// Removals counts the removals of the last hour.
+func (l *Loop) Removals() int { return len(l.memory.Removals()) }
+
 // Obey makes the rounds from now on keep to other guard rails.
 func (l *Loop) Obey(p plan.Policy) { l.opts.Policy = p }
 

@@ -29,6 +29,9 @@ type Schedule struct {
 	// Sleep waits, until the context ends. The default is the wall clock's.
 	Sleep func(context.Context, time.Duration) error
 
+	// Before is called before each round.
+	Before func()
+
 	// Seen is told of each round that was made, Failed of each that could not be.
 	Seen   func(report.Round)
 	Failed func(error)
@@ -44,6 +47,9 @@ func (s Schedule) withDefaults() Schedule {
 	}
 	if s.Sleep == nil {
 		s.Sleep = sleep
+	}
+	if s.Before == nil {
+		s.Before = func() {}
 	}
 	if s.Seen == nil {
 		s.Seen = func(report.Round) {}
@@ -65,6 +71,7 @@ func (l *Loop) Run(ctx context.Context, s Schedule) error {
 	whole := time.Time{} // when the next whole round is due
 	var moving []identity.Subject
 	for ctx.Err() == nil {
+		s.Before()
 		now := l.opts.Now()
 		var r report.Round
 		var err error

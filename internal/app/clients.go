@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -54,6 +55,10 @@ func newClients(ctx context.Context, o Options) (*clients, error) {
 	}
 	if base.Region == "" {
 		return nil, errors.New("no AWS Region: set AWS_REGION, or region in the AWS profile")
+	}
+	configured := patient(*base)
+	if base = &configured; o.Called != nil {
+		base.APIOptions = append(slices.Clone(base.APIOptions), attempts(o.Called))
 	}
 	c := &clients{kube: kube, eks: eks.NewFromConfig(*base), sts: sts.NewFromConfig(*base), base: *base,
 		accounts: map[string]desired.Account{}, iam: map[string]*iam.Client{}}

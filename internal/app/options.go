@@ -28,6 +28,7 @@ type Options struct {
 	AWS                 *aws.Config                                // in place of the environment's
 	DescribeInterval    time.Duration                              // how old an association's description may be; the observer's default if zero
 	Progress            func(what string)                          // told what is being done
+	Called              Called                                     // told of every call to AWS
 	Log                 *slog.Logger                               // the audit trail of writes
 	Now                 func() time.Time                           // the clock
 	Sleep               func(context.Context, time.Duration) error // between two rounds

@@ -33,11 +33,21 @@ func NewSyncer(ctx context.Context, o Options) (*Syncer, error) {
 	if _, err := git.Repository(ctx); err != nil {
 		return nil, errors.Join(err, git.Close())
 	}
-	reader, err := NewReader(ctx, o)
+	s, err := newSyncer(ctx, o, git, nil, nil)
 	if err != nil {
 		return nil, errors.Join(err, git.Close())
 	}
-	s := &Syncer{reader: reader, git: git, opts: o}
+	s.git = git
+	return s, nil
+}
+
+// newSyncer builds the loop over a source, which stays the caller's to close.
+func newSyncer(ctx context.Context, o Options, source lsync.Source, ledger lsync.Ledger, removed []time.Time) (*Syncer, error) {
+	reader, err := NewReader(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Syncer{reader: reader, opts: o}
 	var mode desired.Mode // none: nothing is written
 	if o.Config != nil {
 		mode = o.Config.Mode
@@ -50,17 +60,33 @@ func NewSyncer(ctx context.Context, o Options) (*Syncer, error) {
 		}
 		applier = newApplier(reader, cluster, o)
 	}
-	policy := Rails(o.Config, Self())
-	if o.Settle > 0 {
-		policy.Settle = o.Settle
-	}
-	s.loop = lsync.New(lsync.Options{Source: git, Observer: reader, Applier: applier, Mode: mode, Policy: policy, Now: o.Now})
+	s.loop = lsync.New(lsync.Options{Source: source, Observer: reader, Applier: applier, Ledger: ledger, Removed: removed,
+		Mode: mode, Policy: s.policy(o.Config), Now: o.Now})
 	return s, nil
+}
+
+// policy returns what the guard rails let a round do.
+func (s *Syncer) policy(c *desired.Configuration) plan.Policy {
+	p := Rails(c, Self())
+	if s.opts.Settle > 0 {
+		p.Settle = s.opts.Settle
+	}
+	return p
+}
+
+// obey makes the rounds to come keep to other guard rails. It must not be called
+// during a round.
+func (s *Syncer) obey(c *desired.Configuration) {
+	s.reader.opts.Config = c
+	s.loop.Obey(s.policy(c))
 }
 
 // Close stops watching and gives the repository back.
 func (s *Syncer) Close() error {
 	s.reader.Close()
+	if s.git == nil {
+		return nil
+	}
 	return s.git.Close()
 }
 

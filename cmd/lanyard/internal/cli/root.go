@@ -120,6 +120,7 @@ kubectl find them.`,
 	root.AddCommand(
 		newDiff(world, talk),
 		newSync(world, talk),
+		newRun(world, talk),
 		newSnapshot(world, talk),
 		newValidate(world, talk),
 		newSchema(world),

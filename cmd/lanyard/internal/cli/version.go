@@ -35,3 +35,17 @@ func version() string {
 	}
 	return info.Main.Version
 }
+
+// revision returns the commit that the Go toolchain recorded of the build, if it did.
+func revision() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value
+		}
+	}
+	return ""
+}

@@ -1,0 +1,82 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/desired/gitsource"
+	"github.com/lanyard-io/lanyard/internal/identity"
+)
+
+// followed is Git as the daemon reads it: the last accepted commit, which the Lease
+// remembers, stays in force until the head is accepted.
+type followed struct {
+	follower *gitsource.Follower
+	book     *book
+	accept   func() string // source.accept, as it is now
+	told     func(gitsource.Standing)
+}
+
+// openFollowed opens the repository of the configuration's source.
+func openFollowed(c *desired.Configuration, workDir string, b *book, accept func() string, told func(gitsource.Standing)) (*followed, error) {
+	source, err := gitsource.Open(sourceOptions(c.Source, workDir))
+	if err != nil {
+		return nil, err
+	}
+	return &followed{follower: gitsource.Follow(source, c.Source.Paths), book: b, accept: accept, told: told}, nil
+}
+
+// Latest returns what the accepted revision wants. A head that was accepted just now
+// is written to the Lease before anything is done about it: a replica that starts
+// afterwards must not fall back behind it.
+func (f *followed) Latest(ctx context.Context, c identity.Cluster) (desired.State, error) {
+	standing, err := f.follower.Latest(ctx, gitsource.Ask{Cluster: c, Last: f.book.Accepted(), Accept: f.accept()})
+	if err != nil {
+		return desired.State{}, err
+	}
+	if standing.Moved {
+		if err := f.book.Accept(ctx, standing.State.Revision.Commit); err != nil {
+			return desired.State{}, fmt.Errorf("remember that revision %s is accepted: %w", standing.State.Revision, err)
+		}
+	}
+	f.told(standing)
+	state := standing.State
+	state.Held = heldOf(standing.Held)
+	return state, nil
+}
+
+// Close gives the repository back.
+func (f *followed) Close() error { return f.follower.Close() }
+
+// heldReasons says in design's words why a head is not followed.
+var heldReasons = map[gitsource.Reason]desired.HeldReason{
+	gitsource.Unreachable: desired.HeldUnreachable,
+	gitsource.Unreadable:  desired.HeldUnreachable,
+	gitsource.Unverified:  desired.HeldUnsigned,
+	gitsource.Broken:      desired.HeldInvalid,
+	gitsource.Stale:       desired.HeldRewound,
+	gitsource.Emptied:     desired.HeldEmpty,
+}
+
+func heldOf(e *gitsource.HeldError) *desired.Held {
+	if e == nil {
+		return nil
+	}
+	h := &desired.Held{Reason: heldReasons[e.Reason], Head: e.Head.Commit, Message: e.Err.Error()}
+	if mistakes, are := errors.AsType[desired.Errors](e.Err); are {
+		h.Errors = mistakes
+	}
+	return h
+}
+
+// sourceOptions says how the configuration's repository is read.
+func sourceOptions(s desired.Source, workDir string) gitsource.Options {
+	return gitsource.Options{
+		URL: s.URL, Ref: s.Ref, WorkDir: workDir,
+		Auth: gitsource.Auth{Username: s.Auth.Username, TokenFile: s.Auth.TokenFile,
+			SSHKeyFile: s.Auth.SSHKeyFile, KnownHostsFile: s.Auth.KnownHostsFile, CAFile: s.Auth.CAFile},
+		Verify: gitsource.Verify{GPGKeysFile: s.Verify.GPGKeysFile, AllowedSignersFile: s.Verify.AllowedSignersFile},
+	}
+}

@@ -1,0 +1,186 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/desired/gitsource"
+	"github.com/lanyard-io/lanyard/internal/remedy"
+	lsync "github.com/lanyard-io/lanyard/sync"
+	"github.com/lanyard-io/lanyard/sync/report"
+	"github.com/lanyard-io/lanyard/sync/status"
+)
+
+// term is the work of one time of leading. What it knows comes from the Lease and the
+// live world alone: another replica may have led in between.
+func (d *Daemon) term(ctx context.Context) error {
+	d.leading()
+	b, err := openBook(ctx, d.kube, d.opts.Lease, d.opts.Now)
+	if err != nil {
+		return err
+	}
+	said := newEvents(d.kube, d.opts.Lease.Identity, d.opts.Log, d.opts.Now, d.metrics.Event)
+	said.start(context.WithoutCancel(ctx))
+	defer said.close()
+	failures := 0
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := d.generation(ctx, b, said)
+		if ctx.Err() != nil || errors.Is(err, errReconfigured) {
+			failures = 0
+			continue
+		}
+		if time.Since(began) > time.Hour {
+			failures = 0
+		}
+		failures++
+		d.failed(err, began)
+		if err := sleep(ctx, min(time.Second<<min(failures, 10), 5*time.Minute)); err != nil {
+			break
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// errReconfigured ends a generation whose configuration has changed in what its
+// clients are built of.
+var errReconfigured = errors.New("the configuration has changed")
+
+// generation builds clients and loop for the configuration in force, and runs rounds
+// until another one needs other clients.
+func (d *Daemon) generation(ctx context.Context, b *book, said *events) error {
+	config, changed := d.settings.Now()
+	o := d.opts.Options
+	o.Config, o.Cluster = config, config.Cluster
+	o.Called = d.metrics.AWSCall
+	g := &generation{daemon: d, config: config, said: said}
+	d.board.State(func(s *status.State) {
+		s.Cluster, s.Mode = config.Cluster, string(config.Mode)
+		s.Source.URL, s.Source.Ref, s.Source.Paths = config.Source.URL, config.Source.Ref, config.Source.Paths
+		s.Source.Accepted = b.Accepted()
+	})
+	source, err := openFollowed(config, d.opts.WorkDir, b, func() string { return g.config.Source.Accept }, d.followed)
+	if err != nil {
+		return fmt.Errorf("open the repository: %w", err)
+	}
+	defer source.Close()
+	if g.syncer, err = newSyncer(ctx, o, source, b, b.Removals()); err != nil {
+		return err
+	}
+	defer g.syncer.Close()
+
+	running, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	stopped := make(chan struct{})
+	defer func() { <-stopped }()
+	defer end(nil)
+	go func() { // a change that needs other clients ends the rounds between two steps
+		defer close(stopped)
+		for {
+			select {
+			case <-running.Done():
+				return
+			case <-changed:
+			}
+			var next *desired.Configuration
+			if next, changed = d.settings.Now(); !sameHands(config, next) {
+				end(errReconfigured)
+			}
+		}
+	}()
+	err = g.syncer.loop.Run(running, lsync.Schedule{
+		Interval: config.Source.Interval, Least: d.opts.Least, Sleep: d.opts.Sleep, Wake: d.woken,
+		Before: g.obey, Seen: g.seen, Failed: func(err error) { d.failed(err, d.opts.Now()) },
+	})
+	return err
+}
+
+// generation is one set of clients at work. Its methods are called between rounds.
+type generation struct {
+	daemon *Daemon
+	config *desired.Configuration
+	syncer *Syncer
+	said   *events
+}
+
+// obey lets the next round keep to the guard rails in force.
+func (g *generation) obey() {
+	now, _ := g.daemon.settings.Now()
+	if now == g.config || !sameHands(now, g.config) {
+		return
+	}
+	g.config = now
+	g.syncer.obey(now)
+}
+
+// seen tells of a round.
+func (g *generation) seen(r report.Round) {
+	d, snapshot := g.daemon, g.syncer.loop.Snapshot()
+	if r.Partial {
+		d.metrics.Again(r)
+		d.board.Again(r, snapshot)
+	} else {
+		d.metrics.Round(r)
+		d.board.Saw(r, snapshot)
+	}
+	limit := g.config.Budgets.RemovalsPerHour
+	left := max(0, limit-g.syncer.loop.Removals())
+	d.metrics.Removals(left, limit)
+	d.board.State(func(s *status.State) { s.Removals = status.Removals{Left: left, Limit: limit}; s.Mode = string(r.Mode) })
+	g.said.saw(r, snapshot)
+	d.mu.Lock()
+	d.good = true
+	d.mu.Unlock()
+	d.opts.Log.Info("round", "round", r.Number, "partial", r.Partial, "revision", r.Revision.String(), "mode", string(r.Mode),
+		"mappings", r.Mappings, "findings", len(r.Result.Findings), "gaps", len(r.Gaps), "steps", len(r.Plan.Steps),
+		"writes", r.Writes(), "failures", r.Failures(), "took", r.Ended.Sub(r.Started).String())
+}
+
+// failed tells of a round that could not be made.
+func (d *Daemon) failed(err error, began time.Time) {
+	stage, now := lsync.StageOf(err), d.opts.Now()
+	d.metrics.RoundFailed(string(stage), remedy.Of(err), now)
+	d.board.Failed(string(stage), err, began, now)
+	attrs := []any{"stage", string(stage), "remedy", remedy.Of(err).String(), "err", err}
+	if p, is := errors.AsType[*lsync.Panic](err); is {
+		attrs = append(attrs, "stack", p.Stack)
+	}
+	d.opts.Log.Error("no round", attrs...)
+}
+
+// followed tells how the accepted revision stands with the head of Git.
+func (d *Daemon) followed(s gitsource.Standing) {
+	now, held := d.opts.Now(), heldOf(s.Held)
+	accepted := s.State.Revision.String()
+	if held == nil || held.Reason != desired.HeldUnreachable {
+		d.metrics.Fetched(now, accepted)
+	}
+	reason := ""
+	if held != nil {
+		reason = string(held.Reason)
+	}
+	d.metrics.Held(reason)
+	fresh := false
+	d.board.State(func(st *status.State) {
+		src := &st.Source
+		if held == nil || held.Reason != desired.HeldUnreachable {
+			src.Fetched = now
+		}
+		if src.Accepted != accepted {
+			src.Accepted, src.AcceptedAt = accepted, now
+		}
+		was := src.Held
+		if src.Held = nil; held != nil {
+			src.Held = &status.Held{Head: held.Head, Reason: reason, Message: held.Message, Since: now}
+			if fresh = was == nil || was.Head != held.Head || was.Reason != reason; !fresh {
+				src.Held.Since = was.Since
+			}
+		}
+	})
+	if fresh {
+		d.opts.Log.Warn("the head of Git is not followed", "reason", reason, "head", held.Head, "revision", accepted, "err", held.Message)
+	}
+}
