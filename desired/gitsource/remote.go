@@ -199,7 +199,7 @@ func isNotOurs(err error) bool {
 }
 
 func (l *remoteLook) handsOut(hash plumbing.Hash) bool {
-	return !hash.IsZero() && (l.isTip(hash) ||
+	return !hash.IsZero() && l.server != nil && (l.isTip(hash) || // an empty repository has said nothing of itself
 		l.server.Supports(capability.AllowReachableSHA1InWant) || l.server.Supports(capability.Capability("allow-any-sha1-in-want")))
 }
 
