@@ -20,11 +20,11 @@ import (
 type Called func(service, operation, code string, took time.Duration)
 
 // attempts tells of every attempt of a client's calls, the SDK's own retries included.
-func attempts(told Called) func(*middleware.Stack) error {
+func attempts(name string, told Called) func(*middleware.Stack) error {
 	return func(stack *middleware.Stack) error {
 		// The deserializer turns an answer into an error: this stands before it, and
 		// inside the retries.
-		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("lanyard:attempts",
+		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("lanyard:"+name,
 			func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 				start := time.Now()
 				out, metadata, err := next.HandleDeserialize(ctx, in)

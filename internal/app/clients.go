@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -58,7 +59,7 @@ func newClients(ctx context.Context, o Options) (*clients, error) {
 	}
 	configured := patient(*base)
 	if base = &configured; o.Called != nil {
-		base.APIOptions = append(slices.Clone(base.APIOptions), attempts(o.Called))
+		base.APIOptions = append(slices.Clone(base.APIOptions), attempts("calls", o.Called))
 	}
 	c := &clients{kube: kube, eks: eks.NewFromConfig(*base), sts: sts.NewFromConfig(*base), base: *base,
 		accounts: map[string]desired.Account{}, iam: map[string]*iam.Client{}}
@@ -125,10 +126,17 @@ func (c *clients) iamOf(account string) (*iam.Client, error) {
 		if !configured {
 			return nil, fmt.Errorf("account %s is not the caller's, which is %s: %w", account, c.home, observe.ErrUnconfigured)
 		}
-		cfg.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(c.sts, a.Role.String(), func(o *stscreds.AssumeRoleOptions) {
+		cache := aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(c.sts, a.Role.String(), func(o *stscreds.AssumeRoleOptions) {
 			o.RoleSessionName = "lanyard"
 			if a.ExternalID != "" {
 				o.ExternalID = aws.String(a.ExternalID)
+			}
+		}))
+		cfg.Credentials = cache
+		// The cache goes by this machine's clock; AWS's says when a session is over.
+		cfg.APIOptions = append(slices.Clone(cfg.APIOptions), attempts("sessions", func(_, _, code string, _ time.Duration) {
+			if code == "ExpiredToken" {
+				cache.Invalidate()
 			}
 		}))
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	coordinationv1 "k8s.io/api/coordination/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lanyard-io/lanyard/examples"
@@ -116,6 +118,7 @@ type rig struct {
 	log     *lockedBuffer
 	options app.DaemonOptions
 	ctx     context.Context
+	fleet   fs.FS
 }
 
 func TestMain(m *testing.M) {
@@ -131,7 +134,7 @@ const apiToken = "a-token-of-the-test"
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	s := newStage(t)
-	r := &rig{stage: s, gate: newGate(s), log: &lockedBuffer{}, ctx: t.Context()}
+	r := &rig{stage: s, gate: newGate(s), log: &lockedBuffer{}, ctx: t.Context(), fleet: examples.Fleet()}
 	dir := t.TempDir()
 	var err error
 	if r.repo, err = gitd.Init(filepath.Join(dir, "fleet.git")); err != nil {
@@ -334,6 +337,50 @@ func (r *rig) settled(t *testing.T, d *runningDaemon) {
 	t.Helper()
 	r.until(t, "a good round", func() bool { return d.api(t, "/api/v1/findings", nil) == http.StatusOK })
 	r.pass(t, 10*time.Minute)
+}
+
+// head returns the commit that main stands on.
+func (r *rig) head(t *testing.T) string {
+	t.Helper()
+	head, err := r.repo.Head("main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return head
+}
+
+// setConfig changes the configuration's text.
+func (r *rig) setConfig(t *testing.T, old, text string) {
+	t.Helper()
+	if !strings.Contains(r.config, old) {
+		t.Fatalf("the configuration has no %q", old)
+	}
+	r.config = strings.Replace(r.config, old, text, 1)
+	r.write(t, r.file, r.config)
+}
+
+// lease returns lanyard's Lease.
+func (r *rig) lease(t *testing.T) *coordinationv1.Lease {
+	t.Helper()
+	l, err := r.Client("reader").CoordinationV1().Leases("kube-system").Get(t.Context(), "lanyard", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// drift takes the annotation of demo2/s3-reader away, as if by hand.
+func (r *rig) drift(t *testing.T) {
+	t.Helper()
+	accounts := r.Client("kubectl").CoreV1().ServiceAccounts("demo2")
+	a, err := accounts.Get(t.Context(), "s3-reader", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(a.Annotations, "eks.amazonaws.com/role-arn")
+	if _, err := accounts.Update(t.Context(), a, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // lockedBuffer collects the log.

@@ -142,6 +142,9 @@ func (g *generation) seen(r report.Round) {
 // failed tells of a round that could not be made.
 func (d *Daemon) failed(err error, began time.Time) {
 	stage, now := lsync.StageOf(err), d.opts.Now()
+	if held, is := errors.AsType[*gitsource.HeldError](err); is {
+		d.head(heldOf(held), "", now) // and the accepted revision cannot be had
+	}
 	d.metrics.RoundFailed(string(stage), remedy.Of(err), now)
 	d.board.Failed(string(stage), err, began, now)
 	attrs := []any{"stage", string(stage), "remedy", remedy.Of(err).String(), "err", err}
@@ -153,34 +156,39 @@ func (d *Daemon) failed(err error, began time.Time) {
 
 // followed tells how the accepted revision stands with the head of Git.
 func (d *Daemon) followed(s gitsource.Standing) {
-	now, held := d.opts.Now(), heldOf(s.Held)
-	accepted := s.State.Revision.String()
-	if held == nil || held.Reason != desired.HeldUnreachable {
-		d.metrics.Fetched(now, accepted)
-	}
-	reason := ""
+	d.head(heldOf(s.Held), s.State.Revision.String(), d.opts.Now())
+}
+
+// head tells which revision is accepted, if that is known, and whether a newer head is
+// held.
+func (d *Daemon) head(held *desired.Held, accepted string, now time.Time) {
+	reason, fetched := "", held == nil || held.Reason != desired.HeldUnreachable
 	if held != nil {
 		reason = string(held.Reason)
 	}
+	if fetched && accepted != "" {
+		d.metrics.Fetched(now, accepted)
+	}
 	d.metrics.Held(reason)
-	fresh := false
+	news := false
 	d.board.State(func(st *status.State) {
 		src := &st.Source
-		if held == nil || held.Reason != desired.HeldUnreachable {
+		if fetched {
 			src.Fetched = now
 		}
-		if src.Accepted != accepted {
+		if accepted != "" && src.Accepted != accepted {
 			src.Accepted, src.AcceptedAt = accepted, now
 		}
 		was := src.Held
-		if src.Held = nil; held != nil {
-			src.Held = &status.Held{Head: held.Head, Reason: reason, Message: held.Message, Since: now}
-			if fresh = was == nil || was.Head != held.Head || was.Reason != reason; !fresh {
-				src.Held.Since = was.Since
-			}
+		if src.Held = nil; held == nil {
+			return
+		}
+		src.Held = &status.Held{Head: held.Head, Reason: reason, Message: held.Message, Since: now}
+		if news = was == nil || was.Head != held.Head || was.Reason != reason; !news {
+			src.Held.Since = was.Since
 		}
 	})
-	if fresh {
+	if news {
 		d.opts.Log.Warn("the head of Git is not followed", "reason", reason, "head", held.Head, "revision", accepted, "err", held.Message)
 	}
 }
