@@ -221,7 +221,7 @@ func (c *sshConn) explain(ctx context.Context, err error) error {
 	var said string
 	if line, ok := errors.AsType[*pktline.ErrorLine](err); ok {
 		said = line.Text
-	} else {
+	} else if errors.Is(err, packp.ErrEmptyInput) || errors.Is(err, io.EOF) { // it has hung up, and may say why
 		c.watch.clock.Reset(c.watch.silence)
 		defer c.watch.clock.Stop()
 		select {

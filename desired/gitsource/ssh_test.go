@@ -1,6 +1,7 @@
 package gitsource_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -218,9 +219,10 @@ func TestSSHKeys(t *testing.T) {
 // TestHostileSSHServers meets servers that speak ssh well and Git not at all.
 func TestHostileSSHServers(t *testing.T) {
 	t.Parallel()
-	limits := gitsource.Limits{ListingBytes: 1 << 16, PackBytes: 1 << 16, Silence: 200 * time.Millisecond, Time: 3 * time.Second}
+	limits := gitsource.Limits{ListingBytes: 1 << 16, PackBytes: 1 << 16, Silence: time.Second, Time: 2 * time.Second}
 	flood := func(w io.Writer) {
-		chunk := []byte("fff0" + strings.Repeat("x", 0xfff0-4))
+		chunk := []byte(fmt.Sprintf("0044%s refs/heads/a-fine-name\n", strings.Repeat("1", 40)))
+		chunk = bytes.Repeat(chunk, 1000)
 		for {
 			if _, err := w.Write(chunk); err != nil {
 				return
@@ -245,7 +247,11 @@ func TestHostileSSHServers(t *testing.T) {
 		remedy remedy.Class
 		say    string
 	}{
-		{"endless listing", func(c io.ReadWriter, _ io.Writer) { flood(c) }, gitsource.ErrLimit, remedy.Hold, "ListingBytes"},
+		{"endless listing", func(c io.ReadWriter, _ io.Writer) {
+			_, _ = io.WriteString(c, strings.TrimSuffix(listing, "0000"))
+			flood(c)
+		}, gitsource.ErrLimit, remedy.Hold, "ListingBytes"},
+		{"garbage for a listing", func(c io.ReadWriter, _ io.Writer) { _, _ = c.Write([]byte("HTTP/1.1 200 OK, and then some")); drip(c) }, gitsource.ErrUnreachable, remedy.Retry, "check that it serves Git"},
 		{"endless talk", func(_ io.ReadWriter, e io.Writer) { flood(e) }, gitsource.ErrLimit, remedy.Hold, "PackBytes"},
 		{"silence", func(c io.ReadWriter, _ io.Writer) { _, _ = io.Copy(io.Discard, c) }, gitsource.ErrTimeout, remedy.Retry, "raise Silence"},
 		{"drip", func(c io.ReadWriter, _ io.Writer) { _, _ = c.Write([]byte("fff0")); drip(c) }, gitsource.ErrTimeout, remedy.Retry, "raise Time"},
