@@ -37,7 +37,8 @@ var refusals = []string{
 }
 
 // classify says why a read has no answer, and in which words. The words are the
-// service's own, without request IDs, so that the same failure reads the same twice.
+// service's own, without requests, tokens and request IDs, so that the same failure reads
+// the same twice and nothing secret is told.
 func classify(err error) (live.GapReason, string) {
 	if errors.Is(err, ErrUnconfigured) {
 		return live.GapUnconfigured, ErrUnconfigured.Error()
@@ -46,13 +47,13 @@ func classify(err error) (live.GapReason, string) {
 		return live.GapThrottled, "its turn under lanyard's own rate limit did not come before the look had to end"
 	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
-		return classifyCode(api.ErrorCode(), statusOf(err)), short(api.ErrorCode() + ": " + api.ErrorMessage())
+		return classifyCode(api.ErrorCode(), statusOf(err)), short(plain(api.ErrorCode() + ": " + api.ErrorMessage()))
 	}
 	switch {
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
-		return live.GapRefused, short(err.Error())
+		return live.GapRefused, short(plain(err.Error()))
 	case apierrors.IsTooManyRequests(err):
-		return live.GapThrottled, short(err.Error())
+		return live.GapThrottled, short(plain(err.Error()))
 	case errors.Is(err, context.DeadlineExceeded):
 		return live.GapFailed, "no answer in time"
 	case errors.Is(err, context.Canceled):
@@ -124,16 +125,26 @@ func cancelled(ctx context.Context, what string) error {
 	return nil
 }
 
-// request is how net/http begins an error: method and URL.
-var request = regexp.MustCompile(`\b[A-Z][a-z]+ "[a-z]+://[^"]*": `)
+// What a message says besides its cause, and differently each time, or to nobody's
+// good: it goes into snapshots, logs and pages.
+var (
+	// request is how net/http begins an error: method and URL.
+	request = regexp.MustCompile(`\b[A-Z][a-z]+ "[a-z]+://[^"]*": `)
+	// address is a URL. Its host is kept: user, path and query may hold a secret.
+	address = regexp.MustCompile(`\b[A-Za-z][A-Za-z0-9+.-]*://(?:[^\s"'/?#]*@)?([^\s"'/?#@]*)[^\s"']*`)
+	// requestID is what the SDK writes of an answer that it cannot read.
+	requestID = regexp.MustCompile(`,? ?\b(?:RequestID|HostID): ?[\w+/=-]*`)
+	// bearer is a token in words, or a JSON Web Token by its looks.
+	bearer = regexp.MustCompile(`(?i:\bbearer\s+)[\w.~+/=-]{8,}|\beyJ[\w-]+(?:\.[\w-]+)*`)
+)
 
-// query is the end of a URL that differs from call to call: client-go draws the
-// time-outs of its watches by lot.
-var query = regexp.MustCompile(`(://[^\s"?]*)\?[^\s"]*`)
-
-// plain drops from a message what is no cause: the request, and the queries of URLs.
+// plain drops from a message what is no cause: the request, all of a URL but its host,
+// IDs of requests, and tokens.
 func plain(message string) string {
-	return query.ReplaceAllString(request.ReplaceAllString(message, ""), "$1")
+	message = request.ReplaceAllString(message, "")
+	message = address.ReplaceAllString(message, "$1")
+	message = requestID.ReplaceAllString(message, "")
+	return bearer.ReplaceAllString(message, "(a token)")
 }
 
 // worded is an error in other words.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lanyard-io/lanyard/sync/live"
 )
@@ -37,12 +38,14 @@ func podFacts(p *corev1.Pod) podSeen {
 }
 
 // isAgent recognises the agent's DaemonSets: eks-pod-identity-agent, and -hybrid and
-// -hybrid-bottlerocket beside it, by the add-on or by Helm.
-// Source: https://github.com/aws/eks-pod-identity-agent, charts/eks-pod-identity-agent.
+// -hybrid-bottlerocket beside it, by the add-on or by Helm. Both put it into
+// kube-system; anywhere else the name is whoever's who may make a DaemonSet there.
+// Sources: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-agent-setup.html,
+// https://github.com/aws/eks-pod-identity-agent, charts/eks-pod-identity-agent.
 func isAgent(p *corev1.Pod) bool {
 	const name = "eks-pod-identity-agent"
 	owner := controller(&p.ObjectMeta)
-	return owner.Kind == "DaemonSet" && (owner.Name == name || strings.HasPrefix(owner.Name, name+"-") || p.Labels["app.kubernetes.io/name"] == name)
+	return p.Namespace == metav1.NamespaceSystem && owner.Kind == "DaemonSet" && (owner.Name == name || strings.HasPrefix(owner.Name, name+"-") || p.Labels["app.kubernetes.io/name"] == name)
 }
 
 // parts are the Kubernetes objects of a look, reduced one by one.

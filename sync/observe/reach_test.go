@@ -18,6 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/smithy-go"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
@@ -137,17 +140,28 @@ func TestReachCause(t *testing.T) {
 	}
 }
 
-// TestMessagesWithoutRequests: a gap of the same cause reads the same each time.
+// TestMessagesWithoutRequests: a gap of the same cause reads the same each time, and
+// tells no URL and no token, whichever way the error came.
 func TestMessagesWithoutRequests(t *testing.T) {
 	t.Parallel()
+	const jwt = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln-_x"
 	for in, want := range map[string]string{
 		`pods: Get "https://10.0.0.1:6443/api/v1/pods?allowWatchBookmarks=true&timeout=7m12s": dial tcp 10.0.0.1:6443: connect: connection refused`: "pods: dial tcp 10.0.0.1:6443: connect: connection refused",
 		`failed to list *v1.Pod: Get "https://10.0.0.1:6443/api/v1/pods?limit=500": EOF`:                                                            "failed to list *v1.Pod: EOF",
-		`stream of https://10.0.0.1/watch?timeout=9m3s ended`:                                                                                       "stream of https://10.0.0.1/watch ended",
-		`the provider "https://oidc.example/id/X" is not there`:                                                                                     `the provider "https://oidc.example/id/X" is not there`,
+		`stream of https://10.0.0.1/watch?timeout=9m3s ended`:                                                                                       "stream of 10.0.0.1 ended",
+		`parse "http://admin:hunter2@proxy:port": invalid port ":port" after host`:                                                                  `parse "proxy:port": invalid port ":port" after host`,
+		`fetch http://169.254.170.2/v2/credentials/hunter2: no`:                                                                                     "fetch 169.254.170.2 no",
+		`proxyconnect via socks5h://u:hunter2@[::1]:1080 failed`:                                                                                    "proxyconnect via [::1]:1080 failed",
+		`the token ` + jwt + ` is expired`:                                                                                                          "the token (a token) is expired",
+		`sent Authorization: Bearer hunter2hunter2`:                                                                                                 "sent Authorization: (a token)",
+		`https response error StatusCode: 200, RequestID: 3f2a-91, deserialization failed`:                                                          "https response error StatusCode: 200, deserialization failed",
+		`arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/X is not there`:                                                "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-west-1.amazonaws.com/id/X is not there",
 	} {
-		if _, got := classify(errors.New(in)); got != want {
-			t.Errorf("message of %s:\n got %s\nwant %s", in, got, want)
+		for _, err := range []error{errors.New(in), apierrors.NewForbidden(schema.GroupResource{}, "", errors.New(in)), apierrors.NewTooManyRequests(in, 1),
+			&smithy.GenericAPIError{Code: "AccessDenied", Message: in}} {
+			if _, got := classify(err); !strings.HasSuffix(got, want) {
+				t.Errorf("message of %T %s:\n got %s\nwant %s", err, in, got, want)
+			}
 		}
 	}
 }

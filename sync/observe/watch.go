@@ -130,7 +130,8 @@ func fresh[T any](ctx context.Context, r resource, o metav1.ListOptions) ([]T, e
 //
 // An informer tries again for ever and never tells how it fares. So the outcome of
 // every list and watch is noted here on its way through, and what a broken watch
-// showed last stops counting after a while.
+// showed last stops counting after a while; so does what stands while a list or a watch
+// is asked for that nobody answers.
 type watcher struct {
 	resource
 	informer cache.SharedIndexInformer
@@ -138,17 +139,20 @@ type watcher struct {
 	mu    sync.Mutex
 	err   error // of the latest list or watch, nil if it went well
 	since time.Time
+	asked time.Time // since when an answer is waited for; zero where none is
 }
 
 func newWatcher(kube kubernetes.Interface, r resource) (*watcher, error) {
 	w := &watcher{resource: r}
 	lw := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			w.ask()
 			list, err := r.list(ctx, o)
 			w.note(err)
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			w.ask()
 			events, err := r.watch(ctx, o)
 			w.note(err)
 			return events, err
@@ -165,11 +169,19 @@ func newWatcher(kube kubernetes.Interface, r resource) (*watcher, error) {
 	return w, nil
 }
 
+// ask records that a list or a watch was asked for. An informer asks for one at a time.
+func (w *watcher) ask() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked = time.Now()
+}
+
 // note records the outcome of a list or watch. Health is about this process's
 // connection, so it goes by the wall clock, not by the round's.
 func (w *watcher) note(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.asked = time.Time{}
 	if err != nil && w.err == nil {
 		w.since = time.Now()
 	}
@@ -205,6 +217,8 @@ func (w *watcher) unread(stale time.Duration) error {
 		return fmt.Errorf("%s: %w", w.name, w.err)
 	case !synced:
 		return fmt.Errorf("%s: the first list has not come yet", w.name)
+	case !w.asked.IsZero() && time.Since(w.asked) > stale:
+		return fmt.Errorf("%s: the API server does not answer, and what it showed last is old", w.name)
 	}
 	return nil
 }

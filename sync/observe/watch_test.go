@@ -2,12 +2,15 @@ package observe
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +24,7 @@ import (
 	kruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
@@ -65,6 +69,7 @@ func fleet() []kruntime.Object {
 	agent := podOf("agent-1", "eks-pod-identity-agent", "ip-1", owned("DaemonSet", "eks-pod-identity-agent"), nil)
 	unready := podOf("agent-2", "eks-pod-identity-agent", "ip-2", owned("DaemonSet", "eks-pod-identity-agent-hybrid"), nil)
 	unready.Status.Conditions = nil
+	agent.Namespace, unready.Namespace = "kube-system", "kube-system"
 	windows := podOf("win", "iis", "ip-win", nil, &corev1.PodSpec{NodeSelector: map[string]string{"kubernetes.io/os": "windows"}})
 	return []kruntime.Object{
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "demo", Annotations: map[string]string{"lanyard.io/pause": "release"}}},
@@ -218,7 +223,13 @@ func TestKubernetesGaps(t *testing.T) {
 				w := newWorld(t, fleet()...)
 				w.putRole(readerRole)
 				w.kube.PrependReactor("list", name, func(clienttesting.Action) (bool, kruntime.Object, error) { return true, nil, failure.err })
-				s := w.observe(w.observer(func(o *Options) { o.Limits.Sync = 200 * time.Millisecond }))
+				o := w.observer(func(o *Options) { o.Limits.Sync = 200 * time.Millisecond })
+				for other, well := range o.watchers { // whatever else the machine does meanwhile
+					if other != name {
+						well.wait(t.Context())
+					}
+				}
+				s := w.observe(o)
 				wantGap(t, s, r.source, "", failure.want, name)
 				_, pods := s.Pods(reader)
 				_, made := s.Workloads(reader)
@@ -290,6 +301,107 @@ func TestDeadWatch(t *testing.T) {
 				t.Errorf("facts (-before +after):\n%s", d)
 			}
 		})
+	}
+}
+
+// TestWatchThatDies: a watch that ended and is refused from then on, and one that nobody
+// answers any more, make a gap of what they showed; an observer that goes on without
+// them would take the past for the present.
+func TestWatchThatDies(t *testing.T) {
+	t.Parallel()
+	pods := func(w *world) resource { return resources(w.kube, "")["pods"] }
+	start := func(t *testing.T, w *world, r resource) *watcher {
+		died, err := newWatcher(w.kube, r)
+		w.must(err)
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { died.informer.RunWithContext(ctx) })
+		t.Cleanup(func() { cancel(); running.Wait() })
+		died.wait(ctx)
+		return died
+	}
+	t.Run("refused", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, fleet()...)
+		r := pods(w)
+		list, first, refuse := r.list, make(chan watch.Interface, 1), apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "", nil)
+		var gone atomic.Bool
+		denied := make(chan struct{}, 100)
+		r.list = func(ctx context.Context, o metav1.ListOptions) (kruntime.Object, error) {
+			if gone.Load() {
+				denied <- struct{}{}
+				return nil, refuse
+			}
+			return list(ctx, o)
+		}
+		r.watch = func(context.Context, metav1.ListOptions) (watch.Interface, error) {
+			if gone.Load() {
+				denied <- struct{}{}
+				return nil, refuse
+			}
+			events := watch.NewFake()
+			first <- events
+			return events, nil
+		}
+		died := start(t, w, r)
+		running := <-first
+		if err := died.unread(time.Hour); err != nil {
+			t.Fatalf("a watch that runs: got %v", err)
+		}
+		gone.Store(true)
+		running.Stop()
+		<-denied
+		<-denied // so the first refusal was noted
+		o := w.observer()
+		o.watchers["pods"].note(died.failure())
+		wantGap(t, w.observe(o), live.SourcePods, "", live.GapRefused, "pods: ")
+		if err := died.unread(time.Hour); !refused(err) {
+			t.Errorf("a watch that died: got %v, want the refusal", err)
+		}
+	})
+	t.Run("no answer", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, fleet()...)
+		r := pods(w)
+		asked := make(chan struct{}, 100)
+		r.watch = func(ctx context.Context, _ metav1.ListOptions) (watch.Interface, error) {
+			asked <- struct{}{}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		died := start(t, w, r)
+		<-asked
+		if err := died.unread(time.Hour); err != nil {
+			t.Errorf("asked a moment ago: got %v, want it to count", err)
+		}
+		err := died.unread(-1)
+		if reason, _ := classify(err); err == nil || reason != live.GapFailed {
+			t.Errorf("asked long ago: got %v, want a failure", err)
+		}
+	})
+}
+
+// TestAgentElsewhere: whoever may make a DaemonSet somewhere can give it the agent's
+// name and labels; only kube-system's are the agent.
+func TestAgentElsewhere(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		namespace, owner, label string
+		want                    bool
+	}{
+		{"kube-system", "eks-pod-identity-agent", "", true},
+		{"kube-system", "eks-pod-identity-agent-hybrid-bottlerocket", "", true},
+		{"kube-system", "my-release", "eks-pod-identity-agent", true},
+		{"kube-system", "eks-pod-identity-agents", "", false},
+		{"demo", "eks-pod-identity-agent", "eks-pod-identity-agent", false},
+		{"kube-system-2", "eks-pod-identity-agent-hybrid", "", false},
+	} {
+		pod := podOf("agent", "agent", "ip-1", owned("DaemonSet", tt.owner), nil)
+		pod.Namespace, pod.Labels = tt.namespace, map[string]string{"app.kubernetes.io/name": tt.label}
+		w := newWorld(t, node("ip-1", nil), pod)
+		if got := w.observe(w.observer()).Facts().Nodes[0].AgentReady; got != tt.want {
+			t.Errorf("DaemonSet %s/%s with label %q: agent ready %t, want %t", tt.namespace, tt.owner, tt.label, got, tt.want)
+		}
 	}
 }
 
