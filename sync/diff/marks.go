@@ -28,10 +28,12 @@ const (
 // DefaultAudience is the audience of a web identity token without an annotation.
 const DefaultAudience = "sts.amazonaws.com"
 
-// Ours reports whether the association bears lanyard's mark for this cluster. One
-// that an EKS add-on owns is never ours, whatever its tags say.
+// Ours reports whether the association bears lanyard's mark for this cluster and for
+// its own namespace: tags are copied by tools and people, and a copy is not lanyard's.
+// One that an EKS add-on owns is never ours, whatever its tags say.
 func Ours(a live.Association, c identity.Cluster) bool {
-	return a.OwnerARN == "" && a.Tags[TagCluster] == c.ARN() && a.Tags[TagMapping] != ""
+	namespace, mapping, _ := strings.Cut(a.Tags[TagMapping], "/")
+	return a.OwnerARN == "" && a.Tags[TagCluster] == c.ARN() && namespace == a.Namespace && mapping != ""
 }
 
 // OwnerOfAssociation names who made an association, as far as its tags and owner tell.

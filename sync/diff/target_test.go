@@ -166,3 +166,27 @@ func TestTargetOfTransition(t *testing.T) {
 		t.Errorf("on IRSA: class %v, target %+v, findings %v; want rest and no verdict", j.Class, j.Target, j.Findings)
 	}
 }
+
+// TestOursIsExact: the mark counts on the association that it was made for.
+func TestOursIsExact(t *testing.T) {
+	t.Parallel()
+	mark := func(cluster, mapping, owner string) live.Association {
+		return live.Association{Namespace: "demo", ServiceAccount: "reader", OwnerARN: owner, Tags: map[string]string{diff.TagCluster: cluster, diff.TagMapping: mapping}}
+	}
+	for name, tt := range map[string]struct {
+		a    live.Association
+		want bool
+	}{
+		"lanyard's":           {mark(cluster.ARN(), "demo/reader", ""), true},
+		"of another name":     {mark(cluster.ARN(), "demo/other-name", ""), true},
+		"another namespace's": {mark(cluster.ARN(), "prod/reader", ""), false},
+		"another cluster's":   {mark("arn:aws:eks:eu-west-1:123456789012:cluster/other", "demo/reader", ""), false},
+		"an add-on's":         {mark(cluster.ARN(), "demo/reader", "arn:aws:eks:eu-west-1:123456789012:addon/irsa-lab/vpc-cni/1"), false},
+		"no mapping":          {mark(cluster.ARN(), "demo/", ""), false},
+		"no tags":             {live.Association{Namespace: "demo", ServiceAccount: "reader"}, false},
+	} {
+		if got := diff.Ours(tt.a, cluster); got != tt.want {
+			t.Errorf("%s: ours %t; want %t", name, got, tt.want)
+		}
+	}
+}
