@@ -3,6 +3,7 @@ package desired
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"gopkg.in/yaml.v3"
@@ -66,11 +67,15 @@ type Source struct {
 // Auth says how the repository is read. Secrets are named by file, never
 // written into the configuration.
 type Auth struct {
-	Username       string
-	TokenFile      string // for https
-	SSHKeyFile     string // for ssh
-	KnownHostsFile string // for ssh
-	CAFile         string // for https with a private authority
+	Username          string
+	TokenFile         string // for https
+	PasswordFile      string // for https, in place of a token, with Username
+	SSHKeyFile        string // for ssh
+	SSHPassphraseFile string // of an encrypted key
+	KnownHostsFile    string // for ssh
+	CAFile            string // for https with a private authority
+	Proxy             string // for https; empty: as the environment says
+	PlainHTTP         bool   // http to other machines is allowed
 }
 
 // Verify says whose signatures a commit needs.
@@ -192,6 +197,7 @@ func configurationOf(f fields, at Position, errs *collector) *Configuration {
 		c.Protect = append(c.Protect, Protect{Namespace: item.v.(string), At: item.at})
 	}
 	c.Accounts = accountsOf(f, errs)
+	judgeAuth(c.Source, f, errs)
 	if len(c.Allow) == 0 && c.Mode != ModeObserve {
 		errs.add(f["mode"].at, fmt.Sprintf("mode %s without allow", c.Mode), "write allow, with the namespaces and roles that may be written, or mode: observe")
 	}
@@ -203,9 +209,10 @@ func sourceOf(f fields) Source {
 		URL: f.text("source.url"), Ref: or(f, "source.ref", "main"), Paths: f.texts("source.paths"),
 		Interval: or(f, "source.interval", time.Minute), Accept: f.text("source.accept"),
 		Auth: Auth{
-			Username: f.text("source.auth.username"), TokenFile: f.text("source.auth.tokenFile"),
-			SSHKeyFile: f.text("source.auth.sshKeyFile"), KnownHostsFile: f.text("source.auth.knownHostsFile"),
-			CAFile: f.text("source.auth.caFile"),
+			Username: f.text("source.auth.username"), TokenFile: f.text("source.auth.tokenFile"), PasswordFile: f.text("source.auth.passwordFile"),
+			SSHKeyFile: f.text("source.auth.sshKeyFile"), SSHPassphraseFile: f.text("source.auth.sshPassphraseFile"),
+			KnownHostsFile: f.text("source.auth.knownHostsFile"), CAFile: f.text("source.auth.caFile"),
+			Proxy: f.text("source.auth.proxy"), PlainHTTP: or(f, "source.auth.plainHTTP", false),
 		},
 		Verify: Verify{GPGKeysFile: f.text("source.verify.gpgKeysFile"), AllowedSignersFile: f.text("source.verify.allowedSignersFile")},
 	}
@@ -213,6 +220,47 @@ func sourceOf(f fields) Source {
 		s.Paths = []string{"."}
 	}
 	return s
+}
+
+// judgeAuth refuses ways to authenticate that do not go together, or not with the URL.
+func judgeAuth(s Source, f fields, errs *collector) {
+	a := s.Auth
+	wrong := func(name, what, instead string) {
+		at, ok := f["source.auth."+name]
+		if !ok {
+			at = f["source.url"]
+		}
+		errs.add(at.at, "source.auth."+name+" "+what, instead)
+	}
+	scheme, _, isURL := strings.Cut(s.URL, "://")
+	colon, slash := strings.IndexByte(s.URL, ':'), strings.IndexByte(s.URL, '/')
+	overSSH := isURL && strings.Contains(scheme, "ssh") || !isURL && colon > 0 && (slash < 0 || colon < slash)
+	for _, only := range []struct {
+		name string
+		set  bool
+		ssh  bool
+	}{
+		{"username", a.Username != "", false}, {"tokenFile", a.TokenFile != "", false}, {"passwordFile", a.PasswordFile != "", false},
+		{"caFile", a.CAFile != "", false}, {"proxy", a.Proxy != "", false}, {"plainHTTP", a.PlainHTTP, false},
+		{"sshKeyFile", a.SSHKeyFile != "", true}, {"sshPassphraseFile", a.SSHPassphraseFile != "", true}, {"knownHostsFile", a.KnownHostsFile != "", true},
+	} {
+		switch {
+		case only.set && only.ssh && !overSSH:
+			wrong(only.name, "is for ssh, and source.url is not", "delete it, or write ssh://git@host/path")
+		case only.set && !only.ssh && overSSH:
+			wrong(only.name, "is for https, and source.url is for ssh", "delete it, or write https://host/path")
+		}
+	}
+	switch {
+	case overSSH && a.SSHKeyFile == "":
+		wrong("sshKeyFile", "is missing, and source.url is for ssh", "write the file of a private key")
+	case overSSH && a.KnownHostsFile == "":
+		wrong("knownHostsFile", "is missing, and source.url is for ssh", "write the file of the host keys that are trusted")
+	case a.TokenFile != "" && a.PasswordFile != "":
+		wrong("passwordFile", "stands beside source.auth.tokenFile", "delete one")
+	case a.PasswordFile != "" && a.Username == "":
+		wrong("passwordFile", "stands without source.auth.username", "write the user's name")
+	}
 }
 
 func accountsOf(f fields, errs *collector) []Account {

@@ -29,8 +29,7 @@ func TestConfiguration(t *testing.T) {
 	whole.Source = desired.Source{
 		URL: "https://github.com/acme/fleet", Ref: "main", Paths: []string{"fleet"}, Interval: time.Minute,
 		Auth: desired.Auth{
-			Username: "git", TokenFile: "/run/secrets/token", SSHKeyFile: "/run/secrets/key",
-			KnownHostsFile: "/etc/known_hosts", CAFile: "/etc/ca.pem",
+			Username: "git", TokenFile: "/run/secrets/token", CAFile: "/etc/ca.pem", Proxy: "http://proxy:3128",
 		},
 		Verify: desired.Verify{GPGKeysFile: "/etc/keys.asc", AllowedSignersFile: "/etc/signers"},
 	}
