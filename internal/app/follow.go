@@ -71,12 +71,15 @@ func heldOf(e *gitsource.HeldError) *desired.Held {
 	return h
 }
 
-// sourceOptions says how the configuration's repository is read.
+// sourceOptions says how a configuration's repository is read.
 func sourceOptions(s desired.Source, workDir string) gitsource.Options {
 	return gitsource.Options{
 		URL: s.URL, Ref: s.Ref, WorkDir: workDir,
-		Auth: gitsource.Auth{Username: s.Auth.Username, TokenFile: s.Auth.TokenFile,
-			SSHKeyFile: s.Auth.SSHKeyFile, KnownHostsFile: s.Auth.KnownHostsFile, CAFile: s.Auth.CAFile},
+		Auth: gitsource.Auth{
+			Username: s.Auth.Username, TokenFile: s.Auth.TokenFile, PasswordFile: s.Auth.PasswordFile,
+			SSHKeyFile: s.Auth.SSHKeyFile, SSHPassphraseFile: s.Auth.SSHPassphraseFile, KnownHostsFile: s.Auth.KnownHostsFile,
+			CAFile: s.Auth.CAFile, Proxy: s.Auth.Proxy, PlainHTTP: s.Auth.PlainHTTP,
+		},
 		Verify: gitsource.Verify{GPGKeysFile: s.Verify.GPGKeysFile, AllowedSignersFile: s.Verify.AllowedSignersFile},
 	}
 }

@@ -46,6 +46,8 @@ type Desired struct {
 	Token string   // for https
 	// Username goes with the token; the host's usual one if empty.
 	Username string
+
+	Source *desired.Source // in place of all but the token: a configuration's
 }
 
 func (o Options) withDefaults() Options {

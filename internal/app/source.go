@@ -24,6 +24,9 @@ type Git struct {
 
 // OpenGit opens the source that the options name. It must be closed.
 func OpenGit(d Desired) (*Git, error) {
+	if d.Source != nil {
+		return openSource(*d.Source, d.Token)
+	}
 	if d.URL == "" {
 		if len(d.Dirs) == 0 {
 			return nil, errors.New("nothing to read: name a directory with --path, or a repository with --repo")
@@ -99,4 +102,19 @@ func authOf(a desired.Auth) gitsource.Auth {
 		SSHKeyFile: a.SSHKeyFile, SSHPassphraseFile: a.SSHPassphraseFile, KnownHostsFile: a.KnownHostsFile,
 		CAFile: a.CAFile, Proxy: a.Proxy, PlainHTTP: a.PlainHTTP,
 	}
+}
+
+// openSource opens the source that a configuration names, for commands that look
+// once. Its commit must be signed as the configuration asks; it is not compared with
+// one that was accepted before, which is a daemon's to know.
+func openSource(c desired.Source, token string) (*Git, error) {
+	o := sourceOptions(c, "")
+	if token != "" {
+		o.Auth.Token, o.Auth.TokenFile = gitsource.Secret(token), ""
+	}
+	source, err := gitsource.Open(o)
+	if err != nil {
+		return nil, err
+	}
+	return &Git{source: source, paths: c.Paths, show: func(name string) string { return name }}, nil
 }

@@ -60,6 +60,12 @@ func (w *where) configuration() (*desired.Configuration, error) {
 func (w *where) desired(world World, c *desired.Configuration) (app.Desired, error) {
 	d := app.Desired{Token: world.Getenv("LANYARD_GIT_TOKEN")}
 	switch {
+	case w.repo != "" && c != nil && c.Source.Verify != (desired.Verify{}):
+		paths := w.paths
+		if len(paths) == 0 {
+			paths = []string{"."}
+		}
+		d.Source = &desired.Source{URL: w.repo, Ref: w.ref, Paths: paths, Verify: c.Source.Verify}
 	case w.repo != "":
 		d.URL, d.Ref, d.Paths = w.repo, w.ref, w.paths
 	case len(w.paths) > 0:
@@ -68,14 +74,7 @@ func (w *where) desired(world World, c *desired.Configuration) (app.Desired, err
 		}
 		d.Dirs = w.paths
 	case c != nil && c.Source.URL != "":
-		d.URL, d.Ref, d.Paths, d.Username = c.Source.URL, c.Source.Ref, c.Source.Paths, c.Source.Auth.Username
-		if file := c.Source.Auth.TokenFile; d.Token == "" && file != "" {
-			token, err := os.ReadFile(file)
-			if err != nil {
-				return d, fmt.Errorf("read the Git token: %w", err)
-			}
-			d.Token = strings.TrimSpace(string(token))
-		}
+		d.Source = &c.Source
 	default:
 		return d, errors.New("nothing to read: name a directory with --path, or a repository with --repo")
 	}
@@ -88,36 +87,11 @@ func (w *where) options(world World, talk *voice) (app.Options, error) {
 	if err != nil {
 		return app.Options{}, err
 	}
-	if err := unsupported(c); err != nil {
-		return app.Options{}, err
-	}
 	o := app.Options{Cluster: w.cluster, Config: c, Kubeconfig: w.kubeconfig, Context: w.context, Progress: talk.progress}
 	if c != nil && w.cluster != "" && c.Cluster != w.cluster {
 		return o, fmt.Errorf("--cluster %s, but the configuration is for cluster %s: leave --cluster out", w.cluster, c.Cluster)
 	}
 	return o, nil
-}
-
-// unsupported refuses what a configuration asks for and this release does not do: an
-// operator who asks for signatures must not get none.
-func unsupported(c *desired.Configuration) error {
-	if c == nil {
-		return nil
-	}
-	for _, setting := range []struct {
-		name string
-		set  bool
-	}{
-		{"source.verify", c.Source.Verify != desired.Verify{}},
-		{"source.auth.sshKeyFile", c.Source.Auth.SSHKeyFile != ""},
-		{"source.auth.knownHostsFile", c.Source.Auth.KnownHostsFile != ""},
-		{"source.auth.caFile", c.Source.Auth.CAFile != ""},
-	} {
-		if setting.set {
-			return fmt.Errorf("%s: this release does not support %s yet, and does not pretend to: take it out, or wait", c.At, setting.name)
-		}
-	}
-	return nil
 }
 
 // format is a flag -o with a closed list.
