@@ -133,10 +133,11 @@ func (d *Document) with(g Grant) (*Document, error) {
 	if d.list.kind == kindObject {
 		return d.splice(last.start, last.end, "["+d.text[last.start:last.end]+","+string(g.statement(true))+"]")
 	}
-	alone := false
+	alone, others := false, false // where there is no other statement, none stood alone
 	for i := range d.stmts {
-		alone = alone || d.stoodAlone(i)
+		alone, others = alone || d.stoodAlone(i), others || !d.stmts[i].lanyard
 	}
+	alone = alone && others
 	return d.splice(last.end, last.end, ","+string(g.statement(alone)))
 }
 
