@@ -115,6 +115,9 @@ func TestCliff(t *testing.T) {
 			if line := d.metric(t, `lanyard_revision_held{reason="`+b.reason+`"} 1`); line != "" {
 				t.Errorf("still %s", line)
 			}
+			if got := r.lease(t).Annotations["lanyard.io/accepted-revision"]; got != r.head(t) {
+				t.Errorf("the Lease remembers %s; want %s", got, r.head(t))
+			}
 		})
 	}
 }
