@@ -56,7 +56,7 @@ func weakness(sig *sshsig.Signature) *flaw {
 		return &flaw{FaultMalformed, "its SSH signature is " + what, "sign with an Ed25519 key"}
 	}
 	switch key.Type() {
-	case ssh.InsecureKeyAlgoDSA:
+	case "ssh-dss":
 		return refuse("by a DSA key")
 	case ssh.KeyAlgoRSA:
 		if f := sig.Signature.Format; f != ssh.KeyAlgoRSASHA256 && f != ssh.KeyAlgoRSASHA512 {
