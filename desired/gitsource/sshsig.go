@@ -120,7 +120,10 @@ func (s signer) refuses(key ssh.PublicKey, made, now time.Time) *flaw {
 	if !s.authority {
 		return nil
 	}
-	c := key.(*ssh.Certificate) // isFor has seen it
+	c, ok := key.(*ssh.Certificate)
+	if !ok {
+		return &flaw{FaultUnknownKey, "is for the certificates of an authority", "sign with a certificate of it"}
+	}
 	for _, at := range []time.Time{made, now} {
 		if err := s.checkCertificate(c, at); err != nil {
 			return &flaw{FaultExpired, fmt.Sprintf("is a certificate that does not count at %s: %v", stamp(at), err), "have the certificate issued anew"}
