@@ -57,6 +57,7 @@ func TestLists(t *testing.T) {
 		{"classes", classes, schema.Defs.Class.Enum},
 		{"providers", providers, text(hook.Providers())},
 		{"deliveries", deliveries, text(hook.Results())},
+		{"heads", heads, append(text(desired.HeldReasons()), Other)},
 		{"actions", actions(), schema.Defs.Step.Properties.Action.Enum},
 		{"effects", effectWords, schema.Defs.Step.Properties.Effect.Enum},
 	} {
