@@ -41,9 +41,11 @@ type events struct {
 	now      func() time.Time
 	told     func(sent bool)
 
-	queue chan *eventsv1.Event
-	done  sync.WaitGroup
-	known map[string]bool // critical findings of the last round
+	queue    chan *eventsv1.Event
+	done     sync.WaitGroup
+	cancel   context.CancelFunc
+	farewell time.Duration   // for what is still queued at the end
+	known    map[string]bool // critical findings of the last round
 }
 
 const (
@@ -53,11 +55,12 @@ const (
 )
 
 func newEvents(kube kubernetes.Interface, instance string, log *slog.Logger, now func() time.Time, told func(bool)) *events {
-	return &events{kube: kube, instance: instance, log: log, now: now, told: told, queue: make(chan *eventsv1.Event, eventQueue), known: map[string]bool{}}
+	return &events{kube: kube, instance: instance, log: log, now: now, told: told, queue: make(chan *eventsv1.Event, eventQueue), farewell: eventTimeout, known: map[string]bool{}}
 }
 
-// start writes what is queued until close; the context bounds each call's end.
+// start writes what is queued until close.
 func (e *events) start(ctx context.Context) {
+	ctx, e.cancel = context.WithCancel(ctx)
 	e.done.Go(func() {
 		refused := time.Time{}
 		for event := range e.queue {
@@ -73,10 +76,14 @@ func (e *events) start(ctx context.Context) {
 	})
 }
 
-// close writes what is still queued, and returns.
+// close writes what is still queued, as far as that takes no longer than a moment: the
+// Lease waits for it.
 func (e *events) close() {
 	close(e.queue)
+	late := time.AfterFunc(e.farewell, e.cancel)
 	e.done.Wait()
+	late.Stop()
+	e.cancel()
 }
 
 // saw queues the Events of a round.

@@ -3,13 +3,18 @@ package app
 import (
 	"context"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/rest"
 
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/sync/diff"
@@ -93,5 +98,33 @@ func TestEventsAreBounded(t *testing.T) {
 	e.saw(r, snapshot)
 	if lost != 2*eventQueue || len(e.queue) != eventQueue {
 		t.Errorf("%d lost, %d queued; want %d and %d", lost, len(e.queue), 2*eventQueue, eventQueue)
+	}
+}
+
+// TestEventsHoldNoLease: an API server that does not answer holds the end up for a
+// moment, however many Events wait.
+func TestEventsHoldNoLease(t *testing.T) {
+	t.Parallel()
+	hung := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer hung.Close()
+	kube, err := kubernetes.NewForConfig(&rest.Config{Host: hung.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := 0
+	e := newEvents(kube, "one", slog.New(slog.DiscardHandler), time.Now, func(ok bool) {
+		if !ok {
+			lost++
+		}
+	})
+	e.farewell = 50 * time.Millisecond
+	for range eventQueue {
+		e.queue <- &eventsv1.Event{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "x"}}
+	}
+	start := time.Now()
+	e.start(context.Background())
+	e.close()
+	if took := time.Since(start); took > eventTimeout || lost != eventQueue {
+		t.Errorf("the end took %v and lost %d Events; want a moment, and all %d", took, lost, eventQueue)
 	}
 }
