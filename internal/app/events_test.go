@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -105,7 +106,10 @@ func TestEventsAreBounded(t *testing.T) {
 // moment, however many Events wait.
 func TestEventsHoldNoLease(t *testing.T) {
 	t.Parallel()
-	hung := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	hung := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // or the server does not see the client leave
+		<-r.Context().Done()
+	}))
 	defer hung.Close()
 	kube, err := kubernetes.NewForConfig(&rest.Config{Host: hung.URL})
 	if err != nil {
