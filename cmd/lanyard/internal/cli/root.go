@@ -125,6 +125,7 @@ kubectl find them.`,
 		newValidate(world, talk),
 		newSchema(world),
 		newTrust(world, talk),
+		newPolicy(world),
 		newSandbox(world, talk),
 		newVersion(world),
 	)

@@ -1,0 +1,129 @@
+package rights
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Modes are the modes that this release has grants for, each with those of the one
+// before.
+func Modes() []string { return []string{"observe", "repair"} }
+
+// Feature is something optional that needs rights of its own.
+type Feature struct {
+	Name string
+	Why  string // what it is for
+}
+
+// The optional features that need rights of their own.
+const (
+	Accounts  = "accounts"
+	APIAccess = "api-access"
+	Prune     = "prune"
+)
+
+// Features are the optional features that need rights of their own.
+func Features() []Feature {
+	return []Feature{
+		{Accounts, "roles in other accounts, which the configuration's accounts names"},
+		{APIAccess, "lanyard run --api-access: whom the API server lets, may read the API"},
+		{Prune, "prune: owned removes what left Git; in mode repair"},
+	}
+}
+
+// unbuilt are the features of the configuration that this release does nothing for.
+var unbuilt = []string{"cloudtrail", "identityProbe", "secretKeys", "pullRequests"}
+
+// Place is where lanyard stands. What is empty becomes a word in capitals, to be
+// replaced before the policy is used.
+type Place struct {
+	Partition, Region, Account, Cluster string
+	Roles                               []string // patterns of the role ARNs that lanyard may write
+	AccountRoles                        []string // the roles by which lanyard enters other accounts
+	ExternalID                          string   // that goes with them
+	Issuer                              string   // the cluster's OIDC issuer without https://, for the trust of IRSA
+	Namespace, ServiceAccount, Lease    string   // lanyard's own
+}
+
+func (p Place) withDefaults() Place {
+	p.Partition = cmp.Or(p.Partition, "aws")
+	p.Region = cmp.Or(p.Region, "REGION")
+	p.Account = cmp.Or(p.Account, "ACCOUNT")
+	p.Cluster = cmp.Or(p.Cluster, "CLUSTER")
+	p.Issuer = cmp.Or(p.Issuer, "oidc.eks."+p.Region+".amazonaws.com/id/ISSUER")
+	p.ExternalID = cmp.Or(p.ExternalID, "EXTERNAL_ID")
+	p.Namespace = cmp.Or(p.Namespace, "lanyard")
+	p.ServiceAccount = cmp.Or(p.ServiceAccount, "lanyard")
+	p.Lease = cmp.Or(p.Lease, "lanyard")
+	if len(p.Roles) == 0 {
+		p.Roles = []string{"arn:" + p.Partition + ":iam::" + p.Account + ":role/ROLE_PATTERN"}
+	}
+	if len(p.AccountRoles) == 0 {
+		p.AccountRoles = []string{"arn:" + p.Partition + ":iam::OTHER_ACCOUNT:role/lanyard"}
+	}
+	return p
+}
+
+// clusterARN is also the value of the tag lanyard.io/cluster on associations.
+func (p Place) clusterARN() string { return p.eks("cluster/" + p.Cluster) }
+
+func (p Place) eks(resource string) string {
+	return "arn:" + p.Partition + ":eks:" + p.Region + ":" + p.Account + ":" + resource
+}
+
+func (p Place) iam(resource string) string {
+	return "arn:" + p.Partition + ":iam::" + p.Account + ":" + resource
+}
+
+// home are the role patterns of lanyard's own account, and away those of others.
+func (p Place) home() (home, away []string) {
+	for _, r := range p.Roles {
+		if account := strings.Split(r, ":"); len(account) > 4 && account[4] != p.Account {
+			away = append(away, r)
+		} else {
+			home = append(home, r)
+		}
+	}
+	return home, away
+}
+
+// Wants is what lanyard needs.
+type Wants struct {
+	Place      Place
+	Mode       string
+	Features   []string
+	Statements []Statement // of the IAM policy in lanyard's own account
+	Away       []Statement // of the one in each other account; with feature accounts
+	Rules      []Rule      // of the ClusterRole
+	Own        []Rule      // of the Role in lanyard's own namespace
+}
+
+// For returns what a mode needs with some features.
+func For(mode string, features []string, place Place) (Wants, error) {
+	switch {
+	case mode == "migrate":
+		return Wants{}, fmt.Errorf("mode migrate: this release does not move workloads yet, so there is nothing to grant for it: use --mode repair")
+	case !slices.Contains(Modes(), mode):
+		return Wants{}, fmt.Errorf("mode %q is not one of %s", mode, strings.Join(Modes(), ", "))
+	}
+	w := Wants{Place: place.withDefaults(), Mode: mode, Features: slices.Compact(slices.Sorted(slices.Values(features)))}
+	for _, f := range w.Features {
+		switch {
+		case f == "self": // lifts a guard rail, and needs no right
+		case slices.Contains(unbuilt, f):
+			return Wants{}, fmt.Errorf("feature %s: this release makes no use of it, so there is nothing to grant for it: leave it out", f)
+		case f == Prune && mode == "observe":
+			return Wants{}, fmt.Errorf("feature prune: mode observe removes nothing: use --mode repair, or leave it out")
+		case !slices.ContainsFunc(Features(), func(known Feature) bool { return known.Name == f }):
+			return Wants{}, fmt.Errorf("feature %q is not one of %s, %s, %s", f, Accounts, APIAccess, Prune)
+		}
+	}
+	w.Statements, w.Away = w.statements()
+	w.Rules, w.Own = w.rules()
+	return w, nil
+}
+
+// has reports whether a feature was asked for.
+func (w Wants) has(feature string) bool { return slices.Contains(w.Features, feature) }
