@@ -21,7 +21,7 @@ type Rule struct {
 // A list or watch of one name by field selector is granted by resourceNames.
 // Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/#referring-to-resources
 var readRules = []Rule{
-	{Resources: []string{"namespaces", "serviceaccounts"}, Verbs: []string{"get", "list", "watch"}, Why: "annotations, and who owns them"},
+	{Resources: []string{"namespaces", "serviceaccounts"}, Verbs: []string{"list", "watch"}, Why: "annotations, and who owns them"},
 	{Resources: []string{"nodes", "pods"}, Verbs: []string{"list", "watch"}, Why: "what running pods were given, and on which nodes"},
 	{Group: "apps", Resources: []string{"daemonsets", "deployments", "replicasets", "statefulsets"}, Verbs: []string{"list", "watch"}, Why: "which workloads use a ServiceAccount"},
 	{Group: "batch", Resources: []string{"cronjobs", "jobs"}, Verbs: []string{"list", "watch"}, Why: "as above"},
@@ -34,7 +34,9 @@ var readRules = []Rule{
 func (w Wants) rules() (all, own []Rule) {
 	all = slices.Clone(readRules)
 	if w.Mode == "repair" {
-		all = append(all, Rule{Resources: []string{"serviceaccounts"}, Verbs: []string{"patch"}, Why: "one annotation at a time; a ServiceAccount is never created or deleted"})
+		all = append(all,
+			Rule{Resources: []string{"namespaces"}, Verbs: []string{"get"}, Why: "right before a write, and right after it"},
+			Rule{Resources: []string{"serviceaccounts"}, Verbs: []string{"get", "patch"}, Why: "as above; and one annotation at a time: a ServiceAccount is never created or deleted"})
 	}
 	if w.has(APIAccess) {
 		all = append(all,

@@ -1,0 +1,258 @@
+package test_test
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/examples"
+	"github.com/lanyard-io/lanyard/internal/app"
+	"github.com/lanyard-io/lanyard/internal/rights"
+	"github.com/lanyard-io/lanyard/internal/sandbox"
+	"github.com/lanyard-io/lanyard/internal/sandbox/awsd"
+	"github.com/lanyard-io/lanyard/internal/sandbox/gitd"
+	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/report"
+)
+
+// needsNone are calls that AWS lets everybody make.
+// Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+var needsNone = []string{"sts:GetCallerIdentity"}
+
+// carried are the actions that AWS asks for beside the one a call is named after.
+// Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelastickubernetesservice.html
+var carried = map[string][]string{
+	"eks:CreatePodIdentityAssociation": {"eks:TagResource", "iam:PassRole"},
+	"eks:UpdatePodIdentityAssociation": {"iam:PassRole"},
+}
+
+// daemonOnly are the calls that only `lanyard run` makes, or only outside the sandbox.
+// They are used in internal/app, whose own tests see them made.
+var daemonOnly = []string{
+	"create coordination.k8s.io/leases", "get coordination.k8s.io/leases", "update coordination.k8s.io/leases",
+	"create events.k8s.io/events",
+	"get /.well-known/openid-configuration", // the sandbox tells the issuer itself
+}
+
+// apiOnly are made when somebody with a Kubernetes token reads the API.
+var apiOnly = []string{"create authentication.k8s.io/tokenreviews", "create authorization.k8s.io/subjectaccessreviews"}
+
+// privileged is lanyard in a world that counts what it asks for.
+type privileged struct {
+	*sandbox.World
+	opts app.Options
+	repo *gitd.Repo
+}
+
+// newPrivileged makes the example fleet and one subject more, which waits for its
+// association.
+func newPrivileged(t *testing.T, mode desired.Mode, change ...func(*live.Facts)) *privileged {
+	t.Helper()
+	facts, err := live.DecodeFacts(examples.Live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts.Namespaces = append(facts.Namespaces, live.Namespace{Name: "fresh"})
+	facts.ServiceAccounts = append(facts.ServiceAccounts, live.ServiceAccount{Namespace: "fresh", Name: "writer", UID: "00000000-0000-4000-8000-00000000fe01", ResourceVersion: "9001"})
+	for _, c := range change {
+		c(&facts)
+	}
+	data, err := facts.EncodeJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := sandbox.Load(data, sandbox.Options{Start: time.Now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	config, err := desired.ParseConfiguration("lanyard.yaml", examples.Configuration)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Mode = mode
+	for arn, trust := range map[string]string{
+		config.Accounts[0].Role.String(): `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"irsa-lab-lanyard"}}}]}`,
+		freshRole: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`,
+	} {
+		if err := w.AWS.PutRole(awsd.Role{ARN: arn, Trust: trust}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := &privileged{World: w}
+	url := p.serve(t)
+	id, secret := awsd.AccessKey(w.Account)
+	cfg := app.StaticAWS(w.Region, w.URL, id, secret)
+	cfg.RetryMaxAttempts = 1
+	p.opts = app.Options{
+		Config: config, Desired: app.Desired{URL: url, Ref: "main", Paths: []string{"."}},
+		Kube:   w.Client("lanyard"),
+		Issuer: func(context.Context) (string, error) { return w.Kube.Issuer(), nil },
+		AWS:    cfg, Now: w.Clock.Now, Sleep: w.Pass, Spacing: func() time.Duration { return 0 },
+	}
+	return p
+}
+
+const (
+	freshRole = "arn:aws:iam::123456789012:role/fresh-writer"
+	freshFile = "fresh/writer.yaml"
+	fresh     = "apiVersion: lanyard.io/v1alpha1\nkind: IdentityMapping\nmetadata: {name: writer, namespace: fresh}\nspec: {roleARN: \"" + freshRole + "\", mechanism: pod-identity}\n"
+)
+
+// serve puts the fleet in a repository, with the subject more, and serves it.
+func (p *privileged) serve(t *testing.T) (url string) {
+	t.Helper()
+	git, err := exec.LookPath("git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.repo, err = gitd.Init(filepath.Join(t.TempDir(), "fleet.git")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = p.repo.Import("main", examples.Fleet(), gitd.By(p.Clock.Now())); err != nil {
+		t.Fatal(err)
+	}
+	if _, err = p.repo.Commit(gitd.Change{Branch: "main", Write: map[string]string{freshFile: fresh}, By: gitd.By(p.Clock.Now())}); err != nil {
+		t.Fatal(err)
+	}
+	server, err := gitd.Serve(t.Context(), p.repo, gitd.Options{Git: git})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = server.Close() })
+	return server.URL
+}
+
+// rest runs a process of its own until it rests.
+func (p *privileged) rest(t *testing.T) report.Round {
+	t.Helper()
+	s, err := app.NewSyncer(t.Context(), p.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	r, err := s.Rest(t.Context(), 24*time.Hour, func(report.Round) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// used returns what lanyard asked for since the last time, as IAM and RBAC name it.
+func (p *privileged) used(t *testing.T) (actions, verbs []string) {
+	t.Helper()
+	calls, _ := p.AWS.Calls(0)
+	for _, c := range calls {
+		action := c.Service + ":" + c.Operation
+		if !slices.Contains(needsNone, action) {
+			actions = append(append(actions, action), carried[action]...)
+		}
+	}
+	for _, c := range p.Kube.Calls("lanyard") {
+		what := c.Resource
+		if c.Group != "" {
+			what = c.Group + "/" + c.Resource
+		}
+		verbs = append(verbs, c.Verb+" "+what)
+	}
+	return sorted(actions), sorted(verbs)
+}
+
+func sorted(list []string) []string {
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// TestLeastPrivilege: law 8. What `lanyard policy` prints for a mode is what lanyard
+// asks for in that mode, over worlds that make it go every way: no right is missing,
+// and none is left over.
+func TestLeastPrivilege(t *testing.T) {
+	t.Parallel()
+	for _, mode := range rights.Modes() {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			want := demanded(t, mode)
+			w, err := rights.For(mode, want.features, rights.Place{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(want.actions, rights.Actions(w.Statements, w.Away)); d != "" {
+				t.Errorf("AWS actions (-used +granted)\n%s", d)
+			}
+			if d := cmp.Diff(sorted(slices.Concat(want.verbs, daemonOnly, apiOnly)), rights.Verbs(w.Rules, w.Own)); d != "" {
+				t.Errorf("Kubernetes verbs (-used +granted)\n%s", d)
+			}
+		})
+	}
+}
+
+// TestLeastPrivilegeFeatures: a feature left out takes its rights with it.
+func TestLeastPrivilegeFeatures(t *testing.T) {
+	t.Parallel()
+	base, err := rights.For("repair", nil, rights.Place{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for feature, want := range map[string][]string{
+		rights.Accounts:  {"sts:AssumeRole"},
+		rights.Prune:     {"eks:DeletePodIdentityAssociation"},
+		rights.APIAccess: apiOnly,
+	} {
+		with, err := rights.For("repair", []string{feature}, rights.Place{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := append(rights.Actions(base.Statements, base.Away), rights.Verbs(base.Rules, base.Own)...)
+		after := append(rights.Actions(with.Statements, with.Away), rights.Verbs(with.Rules, with.Own)...)
+		more := slices.DeleteFunc(after, func(s string) bool { return slices.Contains(before, s) })
+		if d := cmp.Diff(want, more); d != "" {
+			t.Errorf("what %s adds (-want +got)\n%s", feature, d)
+		}
+	}
+}
+
+// demand is what a mode asked for with all its features.
+type demand struct{ features, actions, verbs []string }
+
+// demanded goes every way there is in a mode, and collects.
+func demanded(t *testing.T, mode string) demand {
+	t.Helper()
+	d := demand{features: []string{rights.Accounts, rights.APIAccess}}
+	collect := func(p *privileged) {
+		actions, verbs := p.used(t)
+		d.actions, d.verbs = sorted(append(d.actions, actions...)), sorted(append(d.verbs, verbs...))
+	}
+	p := newPrivileged(t, desired.Mode(mode))
+	p.rest(t)
+	if mode == string(desired.ModeRepair) { // the subject more leaves Git again
+		d.features = append(d.features, rights.Prune)
+		commit, err := p.repo.Commit(gitd.Change{Branch: "main", Delete: []string{freshFile}, By: gitd.By(p.Clock.Now())})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.opts.Config.Prune, p.opts.Config.Source.Accept = desired.PruneOwned, commit
+		p.rest(t)
+	}
+	collect(p)
+
+	p = newPrivileged(t, desired.Mode(mode)) // where the broad bulk read is refused
+	p.AWS.AddFault(awsd.Fault{Service: "iam", Operation: "GetAccountAuthorizationDetails", Kind: awsd.Refuse})
+	p.rest(t)
+	collect(p)
+
+	// where an account does not know the cluster's issuer
+	p = newPrivileged(t, desired.Mode(mode), func(f *live.Facts) { f.Providers = nil })
+	p.rest(t)
+	collect(p)
+	return d
+}
