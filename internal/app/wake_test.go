@@ -4,12 +4,15 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"io/fs"
 	"net/http"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lanyard-io/lanyard/internal/app"
 )
@@ -75,6 +78,24 @@ func TestHookWakes(t *testing.T) {
 	if code := d.knock(t, "rotated"); code != http.StatusAccepted {
 		t.Errorf("after the rotation the hook is answered %d; want 202", code)
 	}
+}
+
+// TestPushIsApplied: what a pushed commit asks for is done, seen by polling.
+func TestPushIsApplied(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	d := r.start(t)
+	r.settled(t, d)
+	const file = "kube-system/aws-load-balancer-controller.yaml"
+	was, err := fs.ReadFile(r.fleet, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.commit(t, map[string]string{file: strings.Replace(string(was), "spec:\n", "spec:\n  irsa: {tokenExpiration: 2h}\n", 1)})
+	r.until(t, "the annotation is set", func() bool {
+		a, err := r.Client("reader").CoreV1().ServiceAccounts("kube-system").Get(t.Context(), "aws-load-balancer-controller", metav1.GetOptions{})
+		return err == nil && a.Annotations["eks.amazonaws.com/token-expiration"] == "7200"
+	})
 }
 
 // TestReload: guard rails change between two rounds without new clients; a
