@@ -28,8 +28,8 @@ const (
 func Features() []Feature {
 	return []Feature{
 		{Accounts, "roles in other accounts, which the configuration's accounts names"},
-		{APIAccess, "lanyard run --api-access: whom the API server lets, may read the API"},
-		{Prune, "prune: owned removes what left Git; in mode repair"},
+		{APIAccess, "readers of the API whom the API server lets in (lanyard run --api-access)"},
+		{Prune, "removal of what left Git (prune: owned), in mode repair"},
 	}
 }
 
