@@ -241,13 +241,16 @@ func (l *Loop) remember(r report.Round) {
 func (l *Loop) Rest(ctx context.Context, limit time.Duration, sleep func(context.Context, time.Duration) error, seen func(report.Round)) (report.Round, error) {
 	deadline := l.opts.Now().Add(limit)
 	backoff := time.Second
-	for {
+	for unread := 0; ; {
 		r, err := l.Round(ctx)
 		if err != nil {
 			return r, err
 		}
 		seen(r)
-		if r.AtRest() || !l.writes() || stuck(r) {
+		if unread++; !passing(r.Gaps) {
+			unread = 0
+		}
+		if r.AtRest() && (unread == 0 || unread > secondLooks) || !l.writes() || stuck(r) {
 			return r, nil
 		}
 		pause := l.pause(r, &backoff)
@@ -258,6 +261,18 @@ func (l *Loop) Rest(ctx context.Context, limit time.Duration, sleep func(context
 			return r, errors.Join(err, ctx.Err())
 		}
 	}
+}
+
+// secondLooks is how often in a row [Loop.Rest] looks again at a world in rest of which
+// something could not be read.
+const secondLooks = 3
+
+// passing reports whether what could not be read may well be readable a moment later:
+// nobody refused it.
+func passing(gaps []live.Gap) bool {
+	return slices.ContainsFunc(gaps, func(g live.Gap) bool {
+		return g.Reason == live.GapFailed || g.Reason == live.GapThrottled || g.Reason == live.GapTruncated
+	})
 }
 
 // pause says how long to wait before the next round.

@@ -27,15 +27,17 @@ var (
 
 // hands are Git, the world and the writer of one subject whose annotation is missing.
 type hands struct {
-	now     time.Time
-	clock   func() time.Time // in place of now
-	gone    bool             // Git names nothing
-	log     []string
-	facts   live.Facts
-	gitErr  error
-	lookErr error
-	again   []identity.Subject
-	outcome func(plan.Step) report.Outcome // in place of success
+	now       time.Time
+	clock     func() time.Time // in place of now
+	gone      bool             // Git names nothing
+	log       []string
+	facts     live.Facts
+	gitErr    error
+	lookErr   error
+	lookFault func() error
+	again     []identity.Subject
+	gaps      [][]live.Gap                   // of each look in turn
+	outcome   func(plan.Step) report.Outcome // in place of success
 }
 
 func newHands() *hands {
@@ -68,12 +70,20 @@ func (h *hands) Observe(_ context.Context, s desired.State) (*live.Snapshot, err
 	if h.lookErr != nil {
 		return nil, h.lookErr
 	}
+	if h.lookFault != nil {
+		if err := h.lookFault(); err != nil {
+			return nil, err
+		}
+	}
 	f := h.facts
 	f.TakenAt = h.now
 	if h.clock != nil {
 		f.TakenAt = h.clock()
 	}
 	f.ServiceAccounts = slices.Clone(f.ServiceAccounts)
+	if len(h.gaps) > 0 {
+		f.Gaps, h.gaps = h.gaps[0], h.gaps[1:]
+	}
 	return live.New(f)
 }
 
@@ -220,6 +230,38 @@ func TestRestEnds(t *testing.T) {
 			}
 			if rounds > tt.most || rounds < 2 || r.Failures() != 1 {
 				t.Errorf("%d rounds, the last with %d failures; want 2 to %d, and 1", rounds, r.Failures(), tt.most)
+			}
+		})
+	}
+}
+
+// TestRestLooksAgain: what could not be read a moment ago is looked at again, a few
+// times; what was refused is not.
+func TestRestLooksAgain(t *testing.T) {
+	t.Parallel()
+	gap := func(reason live.GapReason) []live.Gap {
+		return []live.Gap{{Source: live.SourceRole, Scope: "arn:aws:iam::123456789012:role/other", Reason: reason}}
+	}
+	for _, tt := range []struct {
+		name   string
+		gaps   [][]live.Gap
+		rounds int
+	}{
+		{"read the second time", [][]live.Gap{gap(live.GapFailed)}, 2},
+		{"refused", [][]live.Gap{gap(live.GapRefused), gap(live.GapRefused)}, 1},
+		{"never read", [][]live.Gap{gap(live.GapThrottled), gap(live.GapThrottled), gap(live.GapThrottled), gap(live.GapThrottled), gap(live.GapThrottled), gap(live.GapThrottled)}, 4},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			h := newHands()
+			h.facts.ServiceAccounts[0].Annotations[diff.AnnotationRole] = role.String()
+			h.gaps = tt.gaps
+			rounds := 0
+			if _, err := h.loop(desired.ModeRepair, h).Rest(t.Context(), time.Hour, h.sleep, func(report.Round) { rounds++ }); err != nil {
+				t.Fatal(err)
+			}
+			if rounds != tt.rounds {
+				t.Errorf("%d rounds; want %d", rounds, tt.rounds)
 			}
 		})
 	}

@@ -23,6 +23,7 @@ type running struct {
 	seen   []report.Round
 	failed []error
 	at     []time.Duration // since the start
+	start  time.Time
 	wake   chan struct{}
 	ledger lsync.Ledger
 }
@@ -34,6 +35,7 @@ func (r *running) run(t *testing.T, d time.Duration, meanwhile ...func()) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
+		r.start = start
 		r.wake = make(chan struct{}, 1) // of the bubble
 		r.hands.clock = time.Now
 		ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -151,11 +153,13 @@ func TestRunSlowsButDoesNotStarve(t *testing.T) {
 	t.Parallel()
 	r := newRunning()
 	r.hands.facts.ServiceAccounts[0].Annotations[diff.AnnotationRole] = role.String()
-	r.hands.lookErr = errors.New("throttled")
-	r.run(t, time.Hour, func() {
-		time.Sleep(45 * time.Minute)
-		r.hands.lookErr = nil
-	})
+	r.hands.lookFault = func() error {
+		if time.Now().Before(r.start.Add(45 * time.Minute)) {
+			return errors.New("throttled")
+		}
+		return nil
+	}
+	r.run(t, time.Hour)
 	var most time.Duration
 	for i := 1; i < len(r.failed); i++ {
 		most = max(most, r.at[i]-r.at[i-1])
