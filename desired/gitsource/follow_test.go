@@ -186,3 +186,28 @@ func TestNothingKnown(t *testing.T) {
 		t.Errorf("Latest of a server that is down, with the last in memory = %v, held %v, %v", s.State.Revision, s.Held, err)
 	}
 }
+
+// TestUnsignedIsHeld: whatever the operator accepts, a commit that nobody signed is
+// held; the one that was accepted before keys were configured is not judged again.
+func TestUnsignedIsHeld(t *testing.T) {
+	t.Parallel()
+	f, one, two := followed(t)
+	signers, err := os.ReadFile("testdata/signed/ed25519.pub")
+	f.do(t, err)
+	verify := gitsource.Verify{AllowedSignersFile: writeFile(t, "signers", "a "+string(signers))}
+	for way, o := range f.ways(t) {
+		o.Verify = verify
+		from := follow(t, o)
+		if s, err := from.Latest(t.Context(), gitsource.Ask{Cluster: lab, Accept: two}); !errors.Is(err, gitsource.ErrNothingKnown) || !errors.Is(err, gitsource.ErrUnverified) {
+			t.Errorf("%s: first look = %v, %v, want %v", way, s.State.Revision, err, gitsource.ErrUnverified)
+		}
+		s, err := from.Latest(t.Context(), gitsource.Ask{Cluster: lab, Last: one, Accept: two})
+		if err != nil || s.State.Revision.Commit != one || s.Held == nil || s.Held.Reason != gitsource.Unverified || !strings.Contains(s.Held.Error(), two) {
+			t.Errorf("%s: state of %v, held %v, %v, want that of %s, unverified", way, s.State.Revision, s.Held, err, one)
+		}
+		s, err = from.Latest(t.Context(), gitsource.Ask{Cluster: lab, Last: two})
+		if err != nil || s.State.Revision.Commit != two || s.Held != nil || s.Moved {
+			t.Errorf("%s: the last accepted one: %v, held %v, %v", way, s.State.Revision, s.Held, err)
+		}
+	}
+}
