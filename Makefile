@@ -35,6 +35,16 @@ build: ## static binary bin/lanyard, stamped with the commit
 	$(say) 'bin/lanyard (the first build compiles every dependency: some minutes)'
 	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/lanyard ./cmd/lanyard
 
+# The image's name, and what builds it: docker, podman or nerdctl.
+IMAGE ?= lanyard:$(or $(VERSION),dev)
+ENGINE ?= docker
+
+.PHONY: image
+image: ## container image IMAGE, FROM scratch, with ENGINE (docker)
+	@command -v $(ENGINE) >/dev/null || { echo 'make image: $(ENGINE) is missing: install it, or name another with ENGINE=podman' >&2; exit 1; }
+	$(say) '$(IMAGE), by $(ENGINE)'
+	@$(ENGINE) build --build-arg VERSION='$(VERSION)' --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null)" --tag '$(IMAGE)' .
+
 .PHONY: demo
 demo: build ## the main job in the sandbox: no account, no cluster
 	@bin/lanyard sandbox --scenario demo
@@ -46,7 +56,7 @@ test: ## all tests, with the race detector
 	@CGO_ENABLED=1 go test -race -timeout 20m ./...
 
 .PHONY: check
-check: check-format check-modules check-vet check-lint check-house check-fuzz ## what CI runs besides: everything below
+check: check-format check-modules check-vet check-lint check-house check-rules check-fuzz ## what CI runs besides: everything below
 	$(say) 'all good'
 
 .PHONY: check-format
@@ -80,6 +90,13 @@ $(LINT):
 check-house: ## import arrows, package docs, the fixed top level
 	$(say) 'internal/archtest'
 	@go test ./internal/archtest
+
+.PHONY: check-rules
+check-rules: ## promtool: alert rules and their unit tests
+	$(say) 'promtool check and test rules'
+	@command -v promtool >/dev/null || { echo 'make check-rules: promtool is missing: apt-get install --no-install-recommends prometheus, or see https://prometheus.io/download' >&2; exit 1; }
+	@promtool check rules deploy/prometheus/rules.yaml
+	@cd deploy/prometheus && promtool test rules rules_test.yaml
 
 .PHONY: check-fuzz
 check-fuzz: ## five seconds of each fuzz target

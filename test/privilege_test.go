@@ -1,10 +1,10 @@
 package test_test
 
 import (
-	"context"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,33 +25,25 @@ import (
 // Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
 var needsNone = []string{"sts:GetCallerIdentity"}
 
-// carried are the actions that AWS asks for beside the one a call is named after.
-// Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelastickubernetesservice.html
+// carried are the actions that AWS asks for beside the one a call is named after: who
+// creates an association passes its role, and tags it.
+// Sources: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-association.html and
+// https://docs.aws.amazon.com/eks/latest/APIReference/API_TagResource.html
 var carried = map[string][]string{
 	"eks:CreatePodIdentityAssociation": {"eks:TagResource", "iam:PassRole"},
 	"eks:UpdatePodIdentityAssociation": {"iam:PassRole"},
 }
-
-// daemonOnly are the calls that only `lanyard run` makes, or only outside the sandbox.
-// They are used in internal/app, whose own tests see them made.
-var daemonOnly = []string{
-	"create coordination.k8s.io/leases", "get coordination.k8s.io/leases", "update coordination.k8s.io/leases",
-	"create events.k8s.io/events",
-	"get /.well-known/openid-configuration", // the sandbox tells the issuer itself
-}
-
-// apiOnly are made when somebody with a Kubernetes token reads the API.
-var apiOnly = []string{"create authentication.k8s.io/tokenreviews", "create authorization.k8s.io/subjectaccessreviews"}
 
 // privileged is lanyard in a world that counts what it asks for.
 type privileged struct {
 	*sandbox.World
 	opts app.Options
 	repo *gitd.Repo
+	api  *apiServer
 }
 
-// newPrivileged makes the example fleet and one subject more, which waits for its
-// association.
+// newPrivileged makes the example fleet and two subjects more: one waits for its
+// association, the other for a statement in another account.
 func newPrivileged(t *testing.T, mode desired.Mode, change ...func(*live.Facts)) *privileged {
 	t.Helper()
 	facts, err := live.DecodeFacts(examples.Live)
@@ -59,7 +51,8 @@ func newPrivileged(t *testing.T, mode desired.Mode, change ...func(*live.Facts))
 		t.Fatal(err)
 	}
 	facts.Namespaces = append(facts.Namespaces, live.Namespace{Name: "fresh"})
-	facts.ServiceAccounts = append(facts.ServiceAccounts, live.ServiceAccount{Namespace: "fresh", Name: "writer", UID: "00000000-0000-4000-8000-00000000fe01", ResourceVersion: "9001"})
+	facts.ServiceAccounts = append(facts.ServiceAccounts, live.ServiceAccount{Namespace: "fresh", Name: "writer", UID: "00000000-0000-4000-8000-00000000fe01", ResourceVersion: "9001"},
+		live.ServiceAccount{Namespace: "fresh", Name: "away", UID: "00000000-0000-4000-8000-00000000fe02", ResourceVersion: "9002", Annotations: map[string]string{"eks.amazonaws.com/role-arn": awayRole}})
 	for _, c := range change {
 		c(&facts)
 	}
@@ -83,22 +76,21 @@ func newPrivileged(t *testing.T, mode desired.Mode, change ...func(*live.Facts))
 	config.Mode = mode
 	for arn, trust := range map[string]string{
 		config.Accounts[0].Role.String(): `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"irsa-lab-lanyard"}}}]}`,
-		freshRole: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`,
+		freshRole:                        `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`,
 	} {
 		if err := w.AWS.PutRole(awsd.Role{ARN: arn, Trust: trust}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	p := &privileged{World: w}
+	p := &privileged{World: w, api: newAPIServer(t, w.Kube.Issuer)}
 	url := p.serve(t)
 	id, secret := awsd.AccessKey(w.Account)
 	cfg := app.StaticAWS(w.Region, w.URL, id, secret)
 	cfg.RetryMaxAttempts = 1
 	p.opts = app.Options{
 		Config: config, Desired: app.Desired{URL: url, Ref: "main", Paths: []string{"."}},
-		Kube:   w.Client("lanyard"),
-		Issuer: func(context.Context) (string, error) { return w.Kube.Issuer(), nil },
-		AWS:    cfg, Now: w.Clock.Now, Sleep: w.Pass, Spacing: func() time.Duration { return 0 },
+		Kube: front{w.Client("lanyard"), p.api.client},
+		AWS:  cfg, Now: w.Clock.Now, Sleep: w.Pass, Spacing: func() time.Duration { return 0 },
 	}
 	return p
 }
@@ -106,10 +98,12 @@ func newPrivileged(t *testing.T, mode desired.Mode, change ...func(*live.Facts))
 const (
 	freshRole = "arn:aws:iam::123456789012:role/fresh-writer"
 	freshFile = "fresh/writer.yaml"
+	awayRole  = "arn:aws:iam::210987654321:role/fresh-away"
 	fresh     = "apiVersion: lanyard.io/v1alpha1\nkind: IdentityMapping\nmetadata: {name: writer, namespace: fresh}\nspec: {roleARN: \"" + freshRole + "\", mechanism: pod-identity}\n"
+	away      = "apiVersion: lanyard.io/v1alpha1\nkind: IdentityMapping\nmetadata: {name: away, namespace: fresh}\nspec: {roleARN: \"" + awayRole + "\", mechanism: irsa, adopt: [trust]}\n"
 )
 
-// serve puts the fleet in a repository, with the subject more, and serves it.
+// serve puts the fleet in a repository, with the subjects more, and serves it.
 func (p *privileged) serve(t *testing.T) (url string) {
 	t.Helper()
 	git, err := exec.LookPath("git")
@@ -122,7 +116,7 @@ func (p *privileged) serve(t *testing.T) (url string) {
 	if _, err = p.repo.Import("main", examples.Fleet(), gitd.By(p.Clock.Now())); err != nil {
 		t.Fatal(err)
 	}
-	if _, err = p.repo.Commit(gitd.Change{Branch: "main", Write: map[string]string{freshFile: fresh}, By: gitd.By(p.Clock.Now())}); err != nil {
+	if _, err = p.repo.Commit(gitd.Change{Branch: "main", Write: map[string]string{freshFile: fresh, "fresh/away.yaml": away}, By: gitd.By(p.Clock.Now())}); err != nil {
 		t.Fatal(err)
 	}
 	server, err := gitd.Serve(t.Context(), p.repo, gitd.Options{Git: git})
@@ -148,24 +142,35 @@ func (p *privileged) rest(t *testing.T) report.Round {
 	return r
 }
 
-// used returns what lanyard asked for since the last time, as IAM and RBAC name it.
-func (p *privileged) used(t *testing.T) (actions, verbs []string) {
+// used returns what lanyard has asked for, as IAM and RBAC name it.
+func (p *privileged) used(t *testing.T) demand {
 	t.Helper()
+	var d demand
 	calls, _ := p.AWS.Calls(0)
 	for _, c := range calls {
+		if c.Principal == "" {
+			t.Errorf("%s:%s was asked for without a signature", c.Service, c.Operation)
+		}
 		action := c.Service + ":" + c.Operation
-		if !slices.Contains(needsNone, action) {
-			actions = append(append(actions, action), carried[action]...)
+		switch actions := append([]string{action}, carried[action]...); {
+		case slices.Contains(needsNone, action):
+		case c.Account == p.Account:
+			d.home = append(d.home, actions...)
+		default:
+			d.away = append(d.away, actions...)
+		}
+		if mark := "lanyard.io/cluster"; action == "eks:CreatePodIdentityAssociation" && !(strings.Contains(c.Params, mark) && strings.Contains(c.Params, p.ARN)) {
+			t.Errorf("an association was asked for without the tag that the policy demands: %s", c.Params)
 		}
 	}
 	for _, c := range p.Kube.Calls("lanyard") {
-		what := c.Resource
-		if c.Group != "" {
-			what = c.Group + "/" + c.Resource
+		what := strings.TrimPrefix(c.Group+"/"+c.Resource, "/")
+		if d.verbs = append(d.verbs, c.Verb+" "+what); c.Resource == "leases" && (c.Namespace != "lanyard" || c.Name != "lanyard") {
+			t.Errorf("%s of Lease %s/%s, which is not lanyard's own", c.Verb, c.Namespace, c.Name)
 		}
-		verbs = append(verbs, c.Verb+" "+what)
 	}
-	return sorted(actions), sorted(verbs)
+	d.verbs = append(d.verbs, p.api.asked()...)
+	return d
 }
 
 func sorted(list []string) []string {
@@ -182,14 +187,17 @@ func TestLeastPrivilege(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			want := demanded(t, mode)
-			w, err := rights.For(mode, want.features, rights.Place{})
+			w, err := rights.For(mode, want.features, rights.Place{Account: "123456789012", Roles: []string{"arn:aws:iam::123456789012:role/*", "arn:aws:iam::210987654321:role/*"}})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(want.actions, rights.Actions(w.Statements, w.Away)); d != "" {
-				t.Errorf("AWS actions (-used +granted)\n%s", d)
+			if d := cmp.Diff(sorted(want.home), rights.Actions(w.Statements)); d != "" {
+				t.Errorf("AWS actions in the cluster's account (-used +granted)\n%s", d)
 			}
-			if d := cmp.Diff(sorted(slices.Concat(want.verbs, daemonOnly, apiOnly)), rights.Verbs(w.Rules, w.Own)); d != "" {
+			if d := cmp.Diff(sorted(want.away), rights.Actions(w.Away)); d != "" {
+				t.Errorf("AWS actions in the other account (-used +granted)\n%s", d)
+			}
+			if d := cmp.Diff(sorted(want.verbs), rights.Verbs(w.Rules, w.Own)); d != "" {
 				t.Errorf("Kubernetes verbs (-used +granted)\n%s", d)
 			}
 		})
@@ -206,7 +214,7 @@ func TestLeastPrivilegeFeatures(t *testing.T) {
 	for feature, want := range map[string][]string{
 		rights.Accounts:  {"sts:AssumeRole"},
 		rights.Prune:     {"eks:DeletePodIdentityAssociation"},
-		rights.APIAccess: apiOnly,
+		rights.APIAccess: {"create authentication.k8s.io/tokenreviews", "create authorization.k8s.io/subjectaccessreviews"},
 	} {
 		with, err := rights.For("repair", []string{feature}, rights.Place{})
 		if err != nil {
@@ -222,20 +230,20 @@ func TestLeastPrivilegeFeatures(t *testing.T) {
 }
 
 // demand is what a mode asked for with all its features.
-type demand struct{ features, actions, verbs []string }
+type demand struct{ features, home, away, verbs []string }
 
 // demanded goes every way there is in a mode, and collects.
 func demanded(t *testing.T, mode string) demand {
 	t.Helper()
-	d := demand{features: []string{rights.Accounts, rights.APIAccess}}
+	all := demand{features: []string{rights.Accounts, rights.APIAccess}}
 	collect := func(p *privileged) {
-		actions, verbs := p.used(t)
-		d.actions, d.verbs = sorted(append(d.actions, actions...)), sorted(append(d.verbs, verbs...))
+		d := p.used(t)
+		all.home, all.away, all.verbs = append(all.home, d.home...), append(all.away, d.away...), append(all.verbs, d.verbs...)
 	}
 	p := newPrivileged(t, desired.Mode(mode))
 	p.rest(t)
 	if mode == string(desired.ModeRepair) { // the subject more leaves Git again
-		d.features = append(d.features, rights.Prune)
+		all.features = append(all.features, rights.Prune)
 		commit, err := p.repo.Commit(gitd.Change{Branch: "main", Delete: []string{freshFile}, By: gitd.By(p.Clock.Now())})
 		if err != nil {
 			t.Fatal(err)
@@ -254,5 +262,9 @@ func demanded(t *testing.T, mode string) demand {
 	p = newPrivileged(t, desired.Mode(mode), func(f *live.Facts) { f.Providers = nil })
 	p.rest(t)
 	collect(p)
-	return d
+
+	p = newPrivileged(t, desired.Mode(mode)) // and where a daemon does it
+	p.daemon(t, mode)
+	collect(p)
+	return all
 }
