@@ -11,7 +11,11 @@ import (
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/sync/observe"
 )
+
+// DescribeInterval is how old an association's description may get, if nobody says.
+const DescribeInterval = observe.DescribeInterval
 
 // Options are what lanyard is put together from. Zero values mean what the
 // environment says: the kubeconfig, the AWS credential chain, the wall clock.

@@ -25,6 +25,7 @@ type Syncer struct {
 // writes, the writers too. It must be closed.
 func NewSyncer(ctx context.Context, o Options) (*Syncer, error) {
 	o = o.withDefaults()
+	o.Progress("reading Git")
 	git, err := OpenGit(o.Desired)
 	if err != nil {
 		return nil, err

@@ -64,6 +64,7 @@ func compare(ctx context.Context, w *where, world World, talk *voice) (report.Di
 	if o.Desired, err = w.desired(world, o.Config); err != nil {
 		return report.Diff{}, err
 	}
+	talk.progress("reading Git")
 	git, err := app.OpenGit(o.Desired)
 	if err != nil {
 		return report.Diff{}, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,6 +20,7 @@ type where struct {
 	live, cluster       string
 	config              string
 	kubeconfig, context string
+	describe            time.Duration
 }
 
 func (w *where) wanted(cmd *cobra.Command) {
@@ -37,6 +39,44 @@ func (w *where) world(cmd *cobra.Command) {
 	f.StringVar(&w.cluster, "cluster", "", "name of the EKS cluster (default: the snapshot's or the configuration's)")
 	f.StringVar(&w.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: as kubectl finds it)")
 	f.StringVar(&w.context, "context", "", "context of the kubeconfig")
+	describeInterval(cmd, &w.describe)
+}
+
+// describeInterval is the flag for how long a description is relied upon.
+func describeInterval(cmd *cobra.Command, into *time.Duration) {
+	*into = app.DescribeInterval
+	cmd.Flags().Var((*lasting)(into), "describe-interval", "how old what is known of an association may get before it is described again")
+}
+
+// lasting is a duration over zero.
+type lasting time.Duration
+
+// String returns the value, briefly.
+func (d *lasting) String() string {
+	text := time.Duration(*d).String()
+	if short, whole := strings.CutSuffix(text, "m0s"); whole {
+		text = short + "m"
+	}
+	if short, whole := strings.CutSuffix(text, "h0m"); whole {
+		text = short + "h"
+	}
+	return text
+}
+
+// Type names the flag's type in help.
+func (d *lasting) Type() string { return "duration" }
+
+// Set takes a duration over zero.
+func (d *lasting) Set(s string) error {
+	v, err := time.ParseDuration(s)
+	if err != nil {
+		return err
+	}
+	if v <= 0 {
+		return errors.New("it is not over zero")
+	}
+	*d = lasting(v)
+	return nil
 }
 
 func (w *where) source(cmd *cobra.Command) {
@@ -87,7 +127,8 @@ func (w *where) options(world World, talk *voice) (app.Options, error) {
 	if err != nil {
 		return app.Options{}, err
 	}
-	o := app.Options{Cluster: w.cluster, Config: c, Kubeconfig: w.kubeconfig, Context: w.context, Progress: talk.progress}
+	o := app.Options{Cluster: w.cluster, Config: c, Kubeconfig: w.kubeconfig, Context: w.context,
+		DescribeInterval: w.describe, Progress: talk.progress}
 	if c != nil && w.cluster != "" && c.Cluster != w.cluster {
 		return o, fmt.Errorf("--cluster %s, but the configuration is for cluster %s: leave --cluster out", w.cluster, c.Cluster)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -58,11 +59,17 @@ func differs(is bool) error {
 // Main runs the command line and returns the process's exit code.
 func Main(ctx context.Context, args []string, world World) int {
 	talk := newVoice(world)
+	world.Stdout, world.Stderr = talk.after(world.Stdout), talk.after(world.Stderr)
 	root := newRoot(world, talk)
 	root.SetArgs(args)
 	root.SetOut(world.Stdout)
 	root.SetErr(world.Stderr)
-	err := root.ExecuteContext(ctx)
+	var err error
+	if orderly(root, args) {
+		err = root.ExecuteContext(ctx)
+	} else {
+		err = within(ctx, grace, root.ExecuteContext)
+	}
 	talk.close()
 	if err == nil {
 		return exitOK
@@ -83,6 +90,36 @@ func Main(ctx context.Context, args []string, world World) int {
 		return e.code
 	}
 	return exitFailed
+}
+
+// grace is how long an interrupted command may take to end.
+const grace = 800 * time.Millisecond
+
+// orderly reports whether a command ends itself, however long it takes: the daemon
+// finishes a step and gives its Lease back, the sandbox removes its files.
+func orderly(root *cobra.Command, args []string) bool {
+	cmd, _, err := root.Find(args)
+	return err == nil && (cmd.Name() == "run" || cmd.Name() == "sandbox")
+}
+
+// within runs a command that does not outlive its context for long: a credential
+// plugin that kubectl's configuration names, say, hears of no context.
+func within(ctx context.Context, grace time.Duration, command func(context.Context) error) error {
+	done := make(chan error, 1)
+	go func() { done <- command(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	late := time.NewTimer(grace)
+	defer late.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-late.C:
+		return ctx.Err()
+	}
 }
 
 func newRoot(world World, talk *voice) *cobra.Command {
@@ -133,18 +170,38 @@ kubectl find them.`,
 }
 
 // fromEnvironment gives each flag that was not set the value of its environment
-// twin: --api-token-file is LANYARD_API_TOKEN_FILE.
+// twin: --api-token-file is LANYARD_API_TOKEN_FILE. The flags that print and end have
+// none; LANYARD_VERSION is what scripts call the version to install.
 func fromEnvironment(flags *pflag.FlagSet, getenv func(string) string) error {
 	var errs []error
 	flags.VisitAll(func(f *pflag.Flag) {
 		name := "LANYARD_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value := getenv(name)
-		if f.Changed || value == "" || f.Name == "help" {
+		if f.Changed || value == "" || f.Name == "help" || f.Name == "version" {
 			return
 		}
-		if err := flags.Set(f.Name, value); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		err := flags.Set(f.Name, value)
+		if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+			err = bad.Unwrap() // the flag was not written, the variable was
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("the environment has %s=%.60q: %w: %s, or unset it", name, value, err, instead(f.Value.Type())))
 		}
 	})
 	return errors.Join(errs...)
+}
+
+// instead says what to write into a variable, by the type of its flag.
+func instead(kind string) string {
+	switch kind {
+	case "bool":
+		return "write true or false"
+	case "duration":
+		return "write a duration, such as 90s or 2h"
+	case "format":
+		return "write one of these"
+	case "int":
+		return "write a number"
+	}
+	return "write what --help says of the flag"
 }

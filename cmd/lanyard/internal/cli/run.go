@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -102,7 +101,7 @@ and the Lease is given back.`,
 	f.StringVar(&o.Lease.Namespace, "lease-namespace", "", "namespace of lanyard's Lease (default: the pod's)")
 	f.StringVar(&o.Lease.Name, "lease-name", "lanyard", "name of lanyard's Lease")
 	f.StringVar(&o.Lease.Identity, "identity", "", "name of this replica in the Lease (default: host and process)")
-	f.DurationVar(&o.DescribeInterval, "describe-interval", 2*time.Hour, "how old what is known of an association may get before it is described again")
+	describeInterval(cmd, &o.DescribeInterval)
 	f.IntVar(&o.MappingSeries, "mapping-series-limit", 2000, "how many mappings have metrics of their own; -1 for none")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	return cmd

@@ -88,6 +88,7 @@ func wishes(cmd *cobra.Command, w *where, world World, o app.Options, reader *ap
 	if err != nil {
 		return desired.State{}, err
 	}
+	o.Progress("reading Git")
 	return git.Latest(cmd.Context(), cluster)
 }
 

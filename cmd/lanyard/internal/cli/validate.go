@@ -32,7 +32,7 @@ templates are expanded.`,
   lanyard validate --path fleet --config lanyard.yaml -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			problems, counts, err := validate(cmd, &w, world)
+			problems, counts, err := validate(cmd, &w, world, talk)
 			if err != nil {
 				return err
 			}
@@ -85,7 +85,7 @@ func plural(n int, word string) string {
 }
 
 // validate collects the mistakes; its error is one of reading, not of writing.
-func validate(cmd *cobra.Command, w *where, world World) (desired.Errors, desired.Counts, error) {
+func validate(cmd *cobra.Command, w *where, world World, talk *voice) (desired.Errors, desired.Counts, error) {
 	var problems desired.Errors
 	c, err := w.configuration()
 	if mistakes, ok := errors.AsType[desired.Errors](err); ok {
@@ -100,6 +100,7 @@ func validate(cmd *cobra.Command, w *where, world World) (desired.Errors, desire
 	if err != nil {
 		return nil, desired.Counts{}, err
 	}
+	talk.progress("reading Git")
 	git, err := app.OpenGit(from)
 	if err != nil {
 		return nil, desired.Counts{}, err

@@ -12,15 +12,21 @@ import (
 	"github.com/lanyard-io/lanyard/sync/report"
 )
 
+// early is how long lanyard works in silence before it says at what.
+const early = time.Second
+
 // voice is how lanyard talks on standard error, and colours standard output. Talk
 // has one prefix; progress is one line that overwrites itself, shown on a terminal
-// only and only for what takes over a second.
+// only and only for what takes over a second: then also where nothing new was begun
+// since. Whatever else is written first takes the line away.
 type voice struct {
 	mu       sync.Mutex
 	out      io.Writer
 	terminal bool // standard error is one
 	colour   bool // standard output is one, and NO_COLOR is not set
 	started  time.Time
+	doing    string      // what is being done; empty for nothing that is told
+	soon     *time.Timer // shows it once a second has passed
 	shown    bool
 }
 
@@ -50,11 +56,28 @@ func (v *voice) say(format string, args ...any) {
 func (v *voice) progress(what string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !v.terminal || time.Since(v.started) < time.Second {
+	if !v.terminal {
+		return
+	}
+	v.doing = what
+	switch left := early - time.Since(v.started); {
+	case left <= 0:
+		v.show()
+	case v.soon == nil:
+		v.soon = time.AfterFunc(left, func() {
+			v.mu.Lock()
+			defer v.mu.Unlock()
+			v.show()
+		})
+	}
+}
+
+func (v *voice) show() {
+	if v.doing == "" {
 		return
 	}
 	v.wipe()
-	fmt.Fprintf(v.out, "lanyard: %s ...", report.Printable(what))
+	fmt.Fprintf(v.out, "lanyard: %s ...", report.Printable(v.doing))
 	v.shown = true
 }
 
@@ -65,10 +88,27 @@ func (v *voice) wipe() {
 	}
 }
 
+// close takes the progress away, for the time being too.
 func (v *voice) close() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.wipe()
+	v.doing = ""
+}
+
+// after returns a writer to out that takes the progress away first: on one terminal an
+// answer would begin on its line.
+func (v *voice) after(out io.Writer) io.Writer { return &afterwards{v, out} }
+
+type afterwards struct {
+	talk *voice
+	out  io.Writer
+}
+
+// Write takes the progress away and writes.
+func (w *afterwards) Write(p []byte) (int, error) {
+	w.talk.close()
+	return w.out.Write(p)
 }
 
 // paint returns the colours for standard output, or none.
