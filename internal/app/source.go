@@ -82,28 +82,6 @@ func (g *Git) Latest(ctx context.Context, c identity.Cluster) (desired.State, er
 	return state, nil
 }
 
-// OpenSource opens the source that a configuration names, for commands that look
-// once. Its commit must be signed as the configuration asks; it is not compared with
-// one that was accepted before, which is a daemon's to know.
-func OpenSource(c desired.Source, workDir string) (*Git, error) {
-	o := sourceOptions(c, workDir)
-	o.Auth = authOf(c.Auth)
-	source, err := gitsource.Open(o)
-	if err != nil {
-		return nil, err
-	}
-	return &Git{source: source, paths: c.Paths, show: func(name string) string { return name }}, nil
-}
-
-// authOf says how a configuration's repository is read.
-func authOf(a desired.Auth) gitsource.Auth {
-	return gitsource.Auth{
-		Username: a.Username, TokenFile: a.TokenFile, PasswordFile: a.PasswordFile,
-		SSHKeyFile: a.SSHKeyFile, SSHPassphraseFile: a.SSHPassphraseFile, KnownHostsFile: a.KnownHostsFile,
-		CAFile: a.CAFile, Proxy: a.Proxy, PlainHTTP: a.PlainHTTP,
-	}
-}
-
 // openSource opens the source that a configuration names, for commands that look
 // once. Its commit must be signed as the configuration asks; it is not compared with
 // one that was accepted before, which is a daemon's to know.
