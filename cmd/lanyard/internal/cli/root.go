@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/lanyard-io/lanyard/internal/app"
 )
 
 // Exit codes (design.md section 8).
@@ -27,8 +30,10 @@ type World struct {
 	Getenv         func(string) string
 }
 
-// System is the real process.
+// System is the real process. What client-go logs of watches that end is told as gaps;
+// on standard error, where it goes unless it is stopped, it would stand among the talk.
 func System() World {
+	app.BridgeKlog(slog.New(slog.DiscardHandler))
 	return World{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}
 }
 

@@ -52,7 +52,7 @@ and the Lease is given back.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.ConfigFile == "" {
-				return errors.New("no configuration: name the operator's file with --config (lanyard schema --kind Configuration prints what it holds)")
+				return errors.New("no configuration: name the operator's file with --config (lanyard schema configuration prints what it holds)")
 			}
 			var err error
 			if o.HookSecrets, err = hookSecrets(hooks); err != nil {
