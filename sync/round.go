@@ -143,7 +143,8 @@ func (l *Loop) pass(ctx context.Context, r report.Round, only []identity.Subject
 		Revision: state.Revision, Result: r.Result, Snapshot: snapshot, Policy: l.opts.Policy, Memory: l.memory,
 	})
 	if only != nil {
-		r.Plan.Steps = slices.DeleteFunc(r.Plan.Steps, func(s plan.Step) bool { return !slices.Contains(only, s.Subject) })
+		// Nothing is narrowed on what others looked like a minute ago (design.md, law 6).
+		r.Plan.Steps = slices.DeleteFunc(r.Plan.Steps, func(s plan.Step) bool { return s.Removes() || !slices.Contains(only, s.Subject) })
 	}
 	r.Outcomes = l.apply(ctx, r.Plan)
 	r.Ended = l.opts.Now()

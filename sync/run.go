@@ -142,16 +142,19 @@ func (s Schedule) wait(ctx context.Context, pause time.Duration) (woken bool, er
 		return false, nil
 	}
 	nap, end := context.WithCancelCause(ctx)
-	defer end(nil)
+	listened := make(chan bool)
 	go func() {
 		select {
 		case <-s.Wake:
 			end(errWoken)
+			listened <- true
 		case <-nap.Done():
+			listened <- false
 		}
 	}()
 	err = s.Sleep(nap, pause-s.Least)
-	if errors.Is(context.Cause(nap), errWoken) {
+	end(nil)
+	if <-listened { // also one that came as the time was over
 		return true, ctx.Err()
 	}
 	return false, err

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,7 +25,16 @@ func authorize(o DaemonOptions, kube kubernetes.Interface) func(ctx context.Cont
 		ways = append(ways, status.Tokens(func() ([]string, error) { return lines(o.APITokenFile) }))
 	}
 	if o.APIAccess {
-		ways = append(ways, func(ctx context.Context, bearer, path string) (bool, error) { return review(ctx, kube, bearer, path) })
+		asking := make(chan struct{}, maxReviews)
+		ways = append(ways, func(ctx context.Context, bearer, path string) (bool, error) {
+			select {
+			case asking <- struct{}{}:
+				defer func() { <-asking }()
+				return review(ctx, kube, bearer, path)
+			default:
+				return false, errors.New("too many ask at once who they are")
+			}
+		})
 	}
 	if len(ways) == 0 {
 		return nil
@@ -38,6 +48,10 @@ func authorize(o DaemonOptions, kube kubernetes.Interface) func(ctx context.Cont
 		return allowed, err
 	}
 }
+
+// maxReviews bounds how many strangers' tokens are asked about at a time: the rounds and
+// the Lease go to the same API server.
+const maxReviews = 4
 
 // review asks the API server whose token it is, and whether they may get the path.
 //

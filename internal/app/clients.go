@@ -69,6 +69,8 @@ func newClients(ctx context.Context, o Options) (*clients, error) {
 		}
 	}
 	c.whoami = func() (string, error) {
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		defer cancel()
 		id, err := c.sts.GetCallerIdentity(ctx, nil)
 		if err != nil {
 			return "", fmt.Errorf("ask STS who this is: %w", err)

@@ -36,6 +36,7 @@ func TestLeaderPassesOn(t *testing.T) {
 			}
 		}
 	})
+	waitFor(t, "the first leads", func() bool { return d.metric(t, "lanyard_leader") == "lanyard_leader 1" })
 	other := newGate(r.stage)
 	e := r.start(t, func(o *app.DaemonOptions) { o.Lease.Identity, o.Sleep = "two", other.Sleep })
 	waitFor(t, "the other stands by", func() bool {

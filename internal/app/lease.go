@@ -95,6 +95,7 @@ func (e *election) lead(ctx context.Context, work func(context.Context) error) e
 	t := newTenure(ctx, lock.sent().Add(e.lease.Duration-e.lease.margin()))
 	defer t.close()
 	lock.onSent(func(at time.Time) { t.extend(at.Add(e.lease.Duration - e.lease.margin())) })
+	lock.onForeign(func() { t.end(ErrLeaseLost) })
 	running.Go(func() { // a renewal that failed for too long: the deadline stands, but nothing new is to begin
 		select {
 		case <-lost:
@@ -133,6 +134,25 @@ type sentLock struct {
 	mu   sync.Mutex
 	last time.Time
 	tell func(time.Time)
+	lost func()
+}
+
+// Get ends the tenure at once when it shows that somebody else holds the Lease:
+// client-go goes on trying until its deadline.
+func (s *sentLock) Get(ctx context.Context) (*resourcelock.LeaderElectionRecord, []byte, error) {
+	r, raw, err := s.Interface.Get(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil && r.HolderIdentity != s.Identity() && s.lost != nil {
+		s.lost()
+	}
+	return r, raw, err
+}
+
+func (s *sentLock) onForeign(lost func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost = lost
 }
 
 func (s *sentLock) Create(ctx context.Context, r resourcelock.LeaderElectionRecord) error {

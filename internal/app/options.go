@@ -37,6 +37,7 @@ type Options struct {
 	Now                 func() time.Time                           // the clock
 	Sleep               func(context.Context, time.Duration) error // between two rounds
 	Spacing             func() time.Duration                       // before a write to a trust policy
+	Until               func() time.Time                           // when the Lease could pass on; nil without one
 	Settle              time.Duration                              // in place of the configuration's, for tests and the sandbox
 }
 

@@ -23,7 +23,7 @@ const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 15 * time.Second
 	writeTimeout  = time.Minute
-	idleTimeout   = 2 * time.Minute
+	idleTimeout   = 5 * time.Second // places are few, and a probe must find one
 	maxHeader     = 32 << 10
 	maxClients    = 256 // of each listener
 	farewell      = 5 * time.Second

@@ -11,9 +11,10 @@ import (
 var ErrLeaseLost = errors.New("lanyard's Lease could have passed on to another replica")
 
 // tenure is the context of leading: it ends before the Lease can have passed on to
-// another replica, and its deadline says when that is (design.md section 5). Each
-// renewal moves the deadline; a context derived from it in between keeps the one that
-// stood then.
+// another replica (design.md section 5). Each renewal moves the end. It has no deadline
+// of its own: one that moves would swallow every longer time limit under it, because a
+// context whose parent's deadline comes sooner goes by the parent. Who must end within
+// what is left now asks [leaseUntil].
 type tenure struct {
 	context.Context
 	end context.CancelCauseFunc
@@ -31,11 +32,29 @@ func newTenure(parent context.Context, until time.Time) *tenure {
 	return t
 }
 
-// Deadline returns when the Lease could pass on if it were not renewed any more.
-func (t *tenure) Deadline() (time.Time, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.until, true
+// tenureKey is how a context under a tenure finds it.
+type tenureKey struct{}
+
+// Value finds the tenure itself, and otherwise what the parent has.
+func (t *tenure) Value(key any) any {
+	if key == (tenureKey{}) {
+		return t
+	}
+	return t.Context.Value(key)
+}
+
+// leaseUntil returns what says when the Lease could pass on if it were not renewed any
+// more; nil where the context is not one of leading.
+func leaseUntil(ctx context.Context) func() time.Time {
+	t, leads := ctx.Value(tenureKey{}).(*tenure)
+	if !leads {
+		return nil
+	}
+	return func() time.Time {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		return t.until
+	}
 }
 
 // extend moves the end, never back, and never once it has come.

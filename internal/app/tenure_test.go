@@ -13,28 +13,33 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 )
 
-// TestTenureEndsBeforeTheLease: the context of leading ends at its deadline, each
-// renewal moves both, and none brings an ended tenure back.
+// TestTenureEndsBeforeTheLease: the context of leading ends with the time that is left
+// of the Lease, each renewal moves that, and none brings an ended tenure back. A time
+// limit under it counts, however often the Lease is renewed.
 func TestTenureEndsBeforeTheLease(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		ten := newTenure(t.Context(), start.Add(10*time.Second))
 		defer ten.close()
-		step, cancel := context.WithTimeout(ten, time.Minute)
+		call, cancel := context.WithTimeout(ten, 12*time.Second)
 		defer cancel()
-		if d, _ := step.Deadline(); !d.Equal(start.Add(10 * time.Second)) {
-			t.Errorf("a step may take until %v; want the tenure's end", d.Sub(start))
+		until := leaseUntil(call)
+		if !until().Equal(start.Add(10 * time.Second)) {
+			t.Errorf("the Lease lasts until %v; want 10 s", until().Sub(start))
 		}
 		time.Sleep(9 * time.Second)
 		ten.extend(start.Add(20 * time.Second))
 		ten.extend(start.Add(15 * time.Second)) // an answer that came late
-		if d, _ := ten.Deadline(); !d.Equal(start.Add(20 * time.Second)) {
-			t.Errorf("after the renewal the end is %v; want 20 s", d.Sub(start))
+		if !until().Equal(start.Add(20 * time.Second)) {
+			t.Errorf("after the renewal the end is %v; want 20 s", until().Sub(start))
 		}
 		time.Sleep(5 * time.Second)
 		if ten.Err() != nil {
 			t.Fatal("ended though it was extended")
+		}
+		if !errors.Is(call.Err(), context.DeadlineExceeded) {
+			t.Error("a call of 12 s is still alive after 14 s of a renewed tenure")
 		}
 		time.Sleep(6*time.Second + time.Millisecond)
 		if !errors.Is(context.Cause(ten), ErrLeaseLost) {

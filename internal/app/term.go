@@ -20,6 +20,7 @@ func (d *Daemon) term(ctx context.Context) error {
 	d.leading()
 	b, err := openBook(ctx, d.kube, d.opts.Lease, d.opts.Now)
 	if err != nil {
+		d.failed(err, time.Now())
 		return err
 	}
 	said := newEvents(d.kube, d.opts.Lease.Identity, d.opts.Log, d.opts.Now, d.metrics.Event)
@@ -55,7 +56,7 @@ func (d *Daemon) generation(ctx context.Context, b *book, said *events) error {
 	config, changed := d.settings.Now()
 	o := d.opts.Options
 	o.Config, o.Cluster = config, config.Cluster
-	o.Called = d.metrics.AWSCall
+	o.Called, o.Until = d.metrics.AWSCall, leaseUntil(ctx)
 	g := &generation{daemon: d, config: config, said: said}
 	d.board.State(func(s *status.State) {
 		s.Cluster, s.Mode = config.Cluster, string(config.Mode)

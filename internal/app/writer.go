@@ -111,6 +111,7 @@ func newApplier(r *Reader, cluster identity.Cluster, o Options) *apply.Applier {
 			return c.kube.CoreV1().ServiceAccounts(namespace)
 		},
 		Spacing: o.Spacing,
+		Until:   o.Until,
 		Now:     o.Now,
 		Wrote:   func(s plan.Step) { r.observer.Forget(s.Subject) },
 		Started: func(s plan.Step) { o.Progress(s.Effect.String() + " " + s.Subject.String() + ": " + s.Action.String()) },

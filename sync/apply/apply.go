@@ -70,6 +70,10 @@ type Options struct {
 	// of what is left when a write is sent is kept for reading back.
 	StepTimeout time.Duration
 
+	// Until says by when every call of a step must have ended: when lanyard's Lease
+	// could pass on to another replica. Nil or zero: nothing but StepTimeout bounds it.
+	Until func() time.Time
+
 	Started func(plan.Step) // told before each step that is begun
 	Wrote   func(plan.Step) // told after each write that was sent, whatever came of it, before it is read back
 	Log     *slog.Logger    // gets one line for each step; the default is none

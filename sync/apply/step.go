@@ -132,6 +132,11 @@ func (a *Applier) inHand(ctx context.Context) (context.Context, context.CancelFu
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
+	if a.opts.Until != nil {
+		if until := a.opts.Until(); !until.IsZero() && until.Before(deadline) {
+			deadline = until
+		}
+	}
 	return context.WithDeadline(context.WithoutCancel(ctx), deadline)
 }
 

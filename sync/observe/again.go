@@ -104,8 +104,27 @@ func againRoles(f *live.Facts, want Ask) []identity.RoleARN {
 	for _, arn := range want.Roles {
 		roles[arn] = true
 	}
-	delete(roles, identity.RoleARN{})
-	return slices.SortedFunc(maps.Keys(roles), identity.RoleARN.Compare)
+	visited := map[string]bool{}
+	for _, a := range f.Accounts {
+		visited[a.ID] = true
+	}
+	maps.DeleteFunc(roles, func(arn identity.RoleARN, _ bool) bool { return !visited[arn.Account] })
+	out := slices.SortedFunc(maps.Keys(roles), identity.RoleARN.Compare)
+	slices.SortStableFunc(out, func(a, b identity.RoleARN) int { // what Git names first
+		return cmp.Compare(btoi(!slices.Contains(want.Roles, a)), btoi(!slices.Contains(want.Roles, b)))
+	})
+	return out[:min(len(out), maxAgain)]
+}
+
+// maxAgain bounds the roles of a look between two whole ones: pods name what they
+// like. The others are as the last whole look saw them.
+const maxAgain = 50
+
+func btoi(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // replace puts what a visit found in the place of what was known before.
@@ -117,9 +136,7 @@ func (v *visit) replace(f *live.Facts) {
 	})
 	f.Accounts = append(f.Accounts, found.Accounts...)
 	slices.SortFunc(f.Accounts, func(a, b live.Account) int { return cmp.Compare(a.ID, b.ID) })
-	f.Providers = slices.DeleteFunc(slices.Clone(f.Providers), func(a live.OIDCProvider) bool {
-		return slices.ContainsFunc(found.Providers, func(b live.OIDCProvider) bool { return a.ARN == b.ARN })
-	})
+	f.Providers = slices.DeleteFunc(slices.Clone(f.Providers), func(a live.OIDCProvider) bool { return a.Account == v.id && v.shut == nil })
 	f.Providers = append(f.Providers, found.Providers...)
 	slices.SortFunc(f.Providers, func(a, b live.OIDCProvider) int { return cmp.Compare(a.ARN, b.ARN) })
 	f.Roles = slices.DeleteFunc(slices.Clone(f.Roles), func(a live.Role) bool { _, again := v.roles[a.ARN]; return again })

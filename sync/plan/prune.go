@@ -2,7 +2,6 @@ package plan
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/lanyard-io/lanyard/desired"
@@ -218,7 +217,7 @@ func (b *builder) anyUnread(sources ...live.Source) string {
 
 // accepted reports whether the operator has looked at this commit's removals.
 func (b *builder) accepted() bool {
-	return b.in.Policy.Accept != "" && strings.HasPrefix(b.in.Revision.Commit, b.in.Policy.Accept)
+	return b.in.Policy.Accept != "" && b.in.Revision.Commit == b.in.Policy.Accept
 }
 
 func (b *builder) pruneOne(o diff.Orphan, gone []diff.Orphan) {
