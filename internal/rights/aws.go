@@ -25,11 +25,14 @@ const tagCluster = "lanyard.io/cluster"
 
 // statements returns the statements for lanyard's own account, and for each other one.
 //
-// Which resource and which condition an action knows, and which other actions a call
-// needs: CreatePodIdentityAssociation with tags needs eks:TagResource, and like
-// UpdatePodIdentityAssociation it needs iam:PassRole to pods.eks.amazonaws.com.
+// Which resource and which condition an action knows.
 // Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelastickubernetesservice.html
 // and https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+//
+// That reference names no action besides for associations; the guide does: who creates
+// one must have iam:PassRole. An update hands over a role as well. The reference says of
+// create that it takes tags, and who may tag what is created is eks:TagResource's to say.
+// Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-association.html
 //
 // sts:GetCallerIdentity needs no permission.
 // Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
@@ -41,7 +44,7 @@ func (w Wants) statements() (own, away []Statement) {
 		own = append(own, Statement{
 			Sid: "EnterAccounts", Actions: []string{"sts:AssumeRole"}, Resources: p.AccountRoles,
 			Condition: map[string]map[string][]string{"StringEquals": {"sts:ExternalId": {p.ExternalID}}},
-			Why:       "roles in other accounts are read, and in mode repair written, through the roles that the configuration names",
+			Why:       "roles in other accounts are read, and in mode repair written, through the roles that the configuration names. Where it has no externalID for them, leave the condition out",
 		})
 		away = readRoles("arn:"+p.Partition+":iam::*:role/*", "arn:"+p.Partition+":iam::*:oidc-provider/*")
 	}

@@ -33,8 +33,9 @@ func Features() []Feature {
 	}
 }
 
-// unbuilt are the features of the configuration that this release does nothing for.
-var unbuilt = []string{"cloudtrail", "identityProbe", "secretKeys", "pullRequests"}
+// idle are the features of the configuration that need no rights: one lifts a guard
+// rail, and this release makes no use of the others.
+var idle = []string{"cloudtrail", "identityProbe", "pullRequests", "secretKeys", "self"}
 
 // Place is where lanyard stands. What is empty becomes a word in capitals, to be
 // replaced before the policy is used.
@@ -94,6 +95,7 @@ type Wants struct {
 	Place      Place
 	Mode       string
 	Features   []string
+	Idle       []string    // features that were asked for and need nothing
 	Statements []Statement // of the IAM policy in lanyard's own account
 	Away       []Statement // of the one in each other account; with feature accounts
 	Rules      []Rule      // of the ClusterRole
@@ -108,17 +110,18 @@ func For(mode string, features []string, place Place) (Wants, error) {
 	case !slices.Contains(Modes(), mode):
 		return Wants{}, fmt.Errorf("mode %q is not one of %s", mode, strings.Join(Modes(), ", "))
 	}
-	w := Wants{Place: place.withDefaults(), Mode: mode, Features: slices.Compact(slices.Sorted(slices.Values(features)))}
-	for _, f := range w.Features {
+	w := Wants{Place: place.withDefaults(), Mode: mode}
+	for _, f := range slices.Compact(slices.Sorted(slices.Values(features))) {
 		switch {
-		case f == "self": // lifts a guard rail, and needs no right
-		case slices.Contains(unbuilt, f):
-			return Wants{}, fmt.Errorf("feature %s: this release makes no use of it, so there is nothing to grant for it: leave it out", f)
+		case slices.Contains(idle, f):
+			w.Idle = append(w.Idle, f)
+			continue
 		case f == Prune && mode == "observe":
 			return Wants{}, fmt.Errorf("feature prune: mode observe removes nothing: use --mode repair, or leave it out")
 		case !slices.ContainsFunc(Features(), func(known Feature) bool { return known.Name == f }):
 			return Wants{}, fmt.Errorf("feature %q is not one of %s, %s, %s", f, Accounts, APIAccess, Prune)
 		}
+		w.Features = append(w.Features, f)
 	}
 	w.Statements, w.Away = w.statements()
 	w.Rules, w.Own = w.rules()

@@ -41,8 +41,9 @@ Optional, each with permissions of its own (--feature):
 
 ` + strings.Join(from, "\n") + `
 
-What is not told with a flag stands in capitals, to be replaced. The grants of mode
-migrate come with mode migrate: this release does not move workloads yet.`,
+The configuration's other features need none in this release. What is not told with a
+flag stands in capitals, to be replaced. The grants of mode migrate come with mode
+migrate: this release does not move workloads yet.`,
 		Example: `  lanyard policy --mode repair --feature prune --account 123456789012 --region eu-west-1 \
     --cluster irsa-lab --role-pattern 'arn:aws:iam::123456789012:role/eks-irsa-lab-*' -o iam
 
@@ -57,6 +58,9 @@ migrate come with mode migrate: this release does not move workloads yet.`,
 			w, err := rights.For(mode, features, place)
 			if err != nil {
 				return err
+			}
+			for _, f := range w.Idle {
+				fmt.Fprintf(world.Stderr, "lanyard policy: feature %s needs no rights in this release\n", f)
 			}
 			answer := map[string]func() string{
 				"markdown": w.Markdown, "iam": w.IAM, "iam-other-account": w.IAMAway, "rbac": w.RBAC,
