@@ -32,11 +32,20 @@ func (w *World) Credentials(ctx context.Context) ([]Grant, error) {
 		if p.Status.Phase != corev1.PodRunning || p.DeletionTimestamp != nil {
 			continue
 		}
-		for _, c := range p.Spec.Containers {
-			out = append(out, w.credentials(&p, c))
-		}
+		out = append(out, w.Grants(&p)...)
 	}
 	return out, nil
+}
+
+// Grants asks what each container of a pod, as admission made it, would get if it asked
+// now. The pod need not run: the answer to a dry-run create shows what the next pod of
+// a ServiceAccount would get.
+func (w *World) Grants(p *corev1.Pod) []Grant {
+	out := make([]Grant, 0, len(p.Spec.Containers))
+	for _, c := range p.Spec.Containers {
+		out = append(out, w.credentials(p, c))
+	}
+	return out
 }
 
 func (w *World) credentials(p *corev1.Pod, c corev1.Container) Grant {

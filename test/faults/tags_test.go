@@ -1,0 +1,6 @@
+//go:build !nightly
+
+package faults_test
+
+// nightly says that there is time for everything.
+const nightly = false
