@@ -180,6 +180,7 @@ func (m *Metrics) Leader(is bool) {
 		if s.leader = leads; !is {
 			s.leader = follows
 			s.standing = m.standing(report.Round{})
+			s.held = "" // the new leader's to say
 		}
 	})
 }

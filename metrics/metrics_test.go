@@ -233,3 +233,35 @@ func TestPage(t *testing.T) {
 		t.Errorf("docs/metrics.md (-code +page)\n%s", diff)
 	}
 }
+
+// TestFollowerHoldsNothing: a replica that leads no more does not go on alerting about
+// a head that it held back.
+func TestFollowerHoldsNothing(t *testing.T) {
+	t.Parallel()
+	reg := prometheus.NewRegistry()
+	m := New(reg, Options{})
+	held := func() float64 {
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := 0.0
+		for _, f := range families {
+			if f.GetName() == "lanyard_revision_held" {
+				for _, metric := range f.GetMetric() {
+					sum += metric.GetGauge().GetValue()
+				}
+			}
+		}
+		return sum
+	}
+	m.Leader(true)
+	m.Held("rewound")
+	if held() != 1 {
+		t.Fatalf("held %v while it leads; want 1", held())
+	}
+	m.Leader(false)
+	if held() != 0 {
+		t.Errorf("held %v after it led; want 0", held())
+	}
+}
