@@ -73,7 +73,13 @@ func (w *world) config(account string) aws.Config {
 		Region: "eu-west-1", BaseEndpoint: &w.url, Credentials: credentials.NewStaticCredentialsProvider(id, secret, ""),
 		Retryer: func() aws.Retryer {
 			return retry.NewStandard(func(o *retry.StandardOptions) {
-				o.Retryables = []retry.IsErrorRetryable{retry.RetryableConnectionError{}}
+				o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
+					again := retry.RetryableConnectionError{}.IsErrorRetryable(err)
+					if again == aws.TrueTernary { // a second call in the record has its reason in the log
+						w.t.Logf("a connection broke: %v", err)
+					}
+					return again
+				})}
 				o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 0, nil })
 			})
 		},
