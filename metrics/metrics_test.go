@@ -239,7 +239,7 @@ func TestPage(t *testing.T) {
 func TestFollowerHoldsNothing(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewRegistry()
-	m := New(reg, Options{})
+	m := metrics.New(reg, metrics.Options{})
 	held := func() float64 {
 		families, err := reg.Gather()
 		if err != nil {
