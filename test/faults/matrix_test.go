@@ -222,7 +222,9 @@ func (y *try) run(ctx context.Context) []string {
 // rest makes rounds for a while, with a process of its own if need be.
 func (y *try) rest(ctx context.Context, limit time.Duration) (r report.Round, err error) {
 	if y.again && y.syncer != nil {
-		err = y.syncer.Close()
+		if err := y.syncer.Close(); err != nil {
+			return r, err
+		}
 		y.syncer = nil
 		y.judge.fresh()
 	}
