@@ -47,8 +47,10 @@ type Ask struct {
 	// Last is the commit that was accepted last; empty if none ever was.
 	Last string
 	// Accept is source.accept: a commit that is accepted although it does not
-	// descend from Last, or is empty.
+	// descend from Last, or is empty. Spent says that it has been, once: what was looked
+	// at then is not what a branch that is rewound to it later would undo.
 	Accept string
+	Spent  bool
 }
 
 // Standing is what Git wants, and how it stands with the ref.
@@ -115,7 +117,10 @@ func (f *Follower) latest(ctx context.Context, ask Ask) (Standing, error) {
 		}
 		return f.hold(ctx, ask, &HeldError{Reason: reason, Err: err})
 	}
-	facts := Facts{Head: head.commit.hash, Last: ask.Last, Accept: ask.Accept}
+	facts := Facts{Head: head.commit.hash, Last: ask.Last}
+	if !ask.Spent {
+		facts.Accept = ask.Accept
+	}
 	held := &HeldError{Head: head.snapshot.Revision, Last: ask.Last}
 	if facts.Head != facts.Last {
 		if held.Err = f.source.verify.check(head.commit, f.source.now()); held.Err != nil {
@@ -142,7 +147,7 @@ func (f *Follower) latest(ctx context.Context, ask Ask) (Standing, error) {
 	}
 	if !judged.Accepted {
 		held.Reason = judged.Reason
-		held.explain(facts)
+		held.explain(facts, ask)
 		return f.hold(ctx, ask, held)
 	}
 	f.last = f.head
@@ -177,15 +182,19 @@ func (f *Follower) answer(ctx context.Context, q Question, head *revision, ask A
 }
 
 // explain gives reasons that have no error of their own one.
-func (e *HeldError) explain(facts Facts) {
-	next := fmt.Sprintf("push a commit that has it as an ancestor, or look at what the head would change and set source.accept to %s", facts.Head)
+func (e *HeldError) explain(facts Facts, ask Ask) {
+	set := fmt.Sprintf("set source.accept to %s", facts.Head)
+	if ask.Spent && ask.Accept == facts.Head {
+		set = "take source.accept out of the configuration, which has let this commit in once already, and set it again after that was read"
+	}
+	next := "push a commit that has it as an ancestor, or look at what the head would change and " + set
 	switch e.Reason {
 	case Stale:
 		e.Err = fmt.Errorf("commit %s does not descend from %s, which was accepted last, within %d commits: the branch was rewound or replaced: %s",
 			facts.Head, facts.Last, deepest, next)
 	case Emptied:
-		e.Err = fmt.Errorf("commit %s has no mapping for this cluster, and %s, which was accepted last, has: if everything is to go, set source.accept to %s; else push the mappings again",
-			facts.Head, facts.Last, facts.Head)
+		e.Err = fmt.Errorf("commit %s has no mapping for this cluster, and %s, which was accepted last, has: if everything is to go, %s; else push the mappings again",
+			facts.Head, facts.Last, set)
 	default:
 	}
 }

@@ -42,7 +42,7 @@ func newClients(ctx context.Context, o Options) (*clients, error) {
 	kube := o.Kube
 	if kube == nil {
 		var err error
-		if kube, err = kubeClient(o); err != nil {
+		if kube, err = kubeClient(o, roundsRate); err != nil {
 			return nil, err
 		}
 	}
@@ -86,8 +86,15 @@ func StaticAWS(region, endpoint, id, secret string) *aws.Config {
 	return &aws.Config{Region: region, BaseEndpoint: aws.String(endpoint), Credentials: credentials.NewStaticCredentialsProvider(id, secret, "")}
 }
 
+// The rates of the API server's clients, in requests a second; in one moment twice that.
+const (
+	roundsRate = 50
+	leaseRate  = 10
+	reviewRate = 20
+)
+
 // kubeClient connects as kubectl would; without a kubeconfig, as a pod does.
-func kubeClient(o Options) (kubernetes.Interface, error) {
+func kubeClient(o Options, rate int) (kubernetes.Interface, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = o.Kubeconfig
 	restConfig, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.Context}).ClientConfig()
@@ -98,7 +105,7 @@ func kubeClient(o Options) (kubernetes.Interface, error) {
 		return nil, fmt.Errorf("find the Kubernetes API server: %w: name a kubeconfig with --kubeconfig, or run in a pod", err)
 	}
 	restConfig.UserAgent = "lanyard"
-	restConfig.QPS, restConfig.Burst = 50, 100
+	restConfig.QPS, restConfig.Burst = float32(rate), 2*rate
 	client, err := kubernetes.NewForConfig(restConfig)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the Kubernetes API server: %w", err)

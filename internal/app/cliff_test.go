@@ -122,6 +122,60 @@ func TestCliff(t *testing.T) {
 	}
 }
 
+// TestRewoundAcceptIsSpent (law 5): source.accept lets its commit in once. A branch that
+// is rewound to it later is held, until the operator has set it anew.
+func TestRewoundAcceptIsSpent(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	d := r.start(t)
+	r.settled(t, d)
+	orphan, err := r.repo.Import("other", r.fleet, gitd.By(r.Clock.Now().Add(time.Second)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.repo.SetBranch("main", orphan); err != nil {
+		t.Fatal(err)
+	}
+	held := func(d *runningDaemon) string {
+		var s statusSeen
+		d.api(t, "/api/v1/status", &s)
+		if s.Daemon.Source.Held == nil || s.Daemon.Source.Held.Head != orphan {
+			return ""
+		}
+		return s.Daemon.Source.Held.Message
+	}
+	accepted := func(commit string) func() bool {
+		return func() bool { return r.lease(t).Annotations["lanyard.io/accepted-revision"] == commit }
+	}
+	r.until(t, "the replaced branch is held", func() bool { return strings.Contains(held(d), "set source.accept to "+orphan) })
+	r.setConfig(t, "source:\n", "source:\n  accept: "+orphan+"\n")
+	r.until(t, "it is accepted", accepted(orphan))
+
+	next := r.commit(t, map[string]string{"note.txt": "goes on"})
+	r.until(t, "its child is accepted", accepted(next))
+	if err := r.repo.SetBranch("main", orphan); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.repo.SetBranch("keep", next); err != nil {
+		t.Fatal(err)
+	}
+	const spent = "let this commit in once already"
+	r.until(t, "the rewound branch is held", func() bool { return strings.Contains(held(d), spent) })
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	d = r.start(t)
+	r.until(t, "the same after a restart", func() bool { return strings.Contains(held(d), spent) })
+	if !accepted(next)() {
+		t.Errorf("the Lease remembers %v; want %s", r.lease(t).Annotations, next)
+	}
+
+	r.setConfig(t, "  accept: "+orphan+"\n", "")
+	r.until(t, "the Lease forgets it", func() bool { return r.lease(t).Annotations["lanyard.io/accept-spent"] == "" })
+	r.setConfig(t, "source:\n", "source:\n  accept: "+orphan+"\n")
+	r.until(t, "set anew, it counts again", accepted(orphan))
+}
+
 // TestCliffMassRemoval (law 5): a commit that takes most of the mappings out is
 // followed, but removes nothing until the configuration accepts that commit.
 func TestCliffMassRemoval(t *testing.T) {

@@ -51,7 +51,7 @@ type DaemonOptions struct {
 type Daemon struct {
 	opts      DaemonOptions
 	settings  *settings
-	kube      kubernetes.Interface
+	lease     kubernetes.Interface // of the Lease alone
 	registry  *prometheus.Registry
 	metrics   *metrics.Metrics
 	board     *status.Board
@@ -59,11 +59,13 @@ type Daemon struct {
 	addr      net.Addr
 	hookAddr  net.Addr
 	woken     chan struct{}
+	knocks    chan struct{} // of hooks, while this replica stands by
 
-	mu     sync.Mutex // guards what follows
-	leads  bool
-	leader string // as last seen
-	good   bool   // a round was good since this replica leads
+	mu      sync.Mutex // guards what follows
+	leads   bool
+	leader  string // as last seen
+	good    bool   // a round was good since this replica leads
+	heardOf string // the last wake of another replica's that the Lease told of
 }
 
 // NewDaemon reads the configuration and binds the listeners: what is wrong with
@@ -71,7 +73,7 @@ type Daemon struct {
 func NewDaemon(ctx context.Context, o DaemonOptions) (*Daemon, error) {
 	o.Options = o.Options.withDefaults()
 	o.ReloadEvery = cmp.Or(o.ReloadEvery, 5*time.Second)
-	d := &Daemon{opts: o, registry: prometheus.NewRegistry(), woken: make(chan struct{}, 1), listeners: listeners{log: o.Log}}
+	d := &Daemon{opts: o, registry: prometheus.NewRegistry(), woken: make(chan struct{}, 1), knocks: make(chan struct{}, 1), listeners: listeners{log: o.Log}}
 	var err error
 	if d.settings, err = openSettings(o.ConfigFile, o.Override, o.Now); err != nil {
 		return nil, err
@@ -82,11 +84,9 @@ func NewDaemon(ctx context.Context, o DaemonOptions) (*Daemon, error) {
 		}
 	}
 	config, _ := d.settings.Now()
-	if d.kube = o.Kube; d.kube == nil {
-		if d.kube, err = kubeClient(o.Options); err != nil {
-			return nil, err
-		}
-		d.opts.Kube = d.kube
+	strangers, err := d.connect(o.Options)
+	if err != nil {
+		return nil, err
 	}
 	if d.opts.Lease, err = leaseOf(o.Lease); err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func NewDaemon(ctx context.Context, o DaemonOptions) (*Daemon, error) {
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	d.metrics.Mode(string(config.Mode))
 	d.metrics.Leader(false)
-	d.board = status.New(status.Options{Authorize: authorize(o, d.kube), Now: o.Now})
+	d.board = status.New(status.Options{Authorize: authorize(o, strangers), Now: o.Now})
 	d.board.State(func(s *status.State) {
 		s.Version, s.Commit, s.Identity = o.Version, o.Commit, d.opts.Lease.Identity
 		s.Configuration.File = o.ConfigFile
@@ -105,6 +105,22 @@ func NewDaemon(ctx context.Context, o DaemonOptions) (*Daemon, error) {
 	d.reloaded(d.settings.last)
 	d.settings.mu.Unlock()
 	return d, d.bind(ctx)
+}
+
+// connect makes the clients of the API server. Each has a rate limit of its own:
+// neither the rounds' reads nor what strangers ask may hold a renewal of the Lease up.
+func (d *Daemon) connect(o Options) (strangers kubernetes.Interface, err error) {
+	if o.Kube != nil {
+		d.lease = o.Kube
+		return o.Kube, nil
+	}
+	if d.opts.Kube, err = kubeClient(o, roundsRate); err != nil {
+		return nil, err
+	}
+	if d.lease, err = kubeClient(o, leaseRate); err != nil {
+		return nil, err
+	}
+	return kubeClient(o, reviewRate)
 }
 
 // leaseOf fills in what a pod knows of itself.
@@ -151,8 +167,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	defer watching.Wait()
 	defer stop()
 	watching.Go(func() { d.settings.watch(watch, d.opts.ReloadEvery) })
+	watching.Go(func() { d.relay(watch) })
 
-	e := &election{lease: d.opts.Lease, kube: d.kube, log: d.opts.Log, changed: d.elected}
+	e := &election{lease: d.opts.Lease, kube: d.lease, log: d.opts.Log, changed: d.elected, heard: d.heard}
 	for ctx.Err() == nil {
 		err := e.lead(ctx, d.term)
 		d.led()

@@ -32,12 +32,19 @@ func openFollowed(c *desired.Configuration, workDir string, b *book, accept func
 // is written to the Lease before anything is done about it: a replica that starts
 // afterwards must not fall back behind it.
 func (f *followed) Latest(ctx context.Context, c identity.Cluster) (desired.State, error) {
-	standing, err := f.follower.Latest(ctx, gitsource.Ask{Cluster: c, Last: f.book.Accepted(), Accept: f.accept()})
+	accept := f.accept()
+	if spent := f.book.Spent(); spent != "" && spent != accept {
+		if err := f.book.Unspend(ctx); err != nil {
+			return desired.State{}, fmt.Errorf("remember that source.accept has changed: %w", err)
+		}
+	}
+	spent := accept != "" && f.book.Spent() == accept
+	standing, err := f.follower.Latest(ctx, gitsource.Ask{Cluster: c, Last: f.book.Accepted(), Accept: accept, Spent: spent})
 	if err != nil {
 		return desired.State{}, err
 	}
-	if standing.Moved {
-		if err := f.book.Accept(ctx, standing.State.Revision.Commit); err != nil {
+	if commit := standing.State.Revision.Commit; standing.Moved {
+		if err := f.book.Accept(ctx, commit, commit == accept); err != nil {
 			return desired.State{}, fmt.Errorf("remember that revision %s is accepted: %w", standing.State.Revision, err)
 		}
 	}

@@ -55,6 +55,7 @@ type election struct {
 	kube    kubernetes.Interface
 	log     *slog.Logger
 	changed func(leader string) // told of each new leader
+	heard   func(*coordinationv1.Lease)
 }
 
 // lead waits until this replica leads, and calls work with a context that ends before
@@ -63,7 +64,7 @@ type election struct {
 func (e *election) lead(ctx context.Context, work func(context.Context) error) error {
 	lock := &sentLock{Interface: &resourcelock.LeaseLock{
 		LeaseMeta:  metav1.ObjectMeta{Namespace: e.lease.Namespace, Name: e.lease.Name},
-		Client:     e.kube.CoordinationV1(),
+		Client:     listening{e.kube.CoordinationV1(), e.heard},
 		LockConfig: resourcelock.ResourceLockConfig{Identity: e.lease.Identity},
 	}}
 	elected := make(chan struct{})
@@ -195,13 +196,15 @@ func (s *sentLock) onSent(tell func(time.Time)) {
 const (
 	acceptedMark = "lanyard.io/accepted-revision" // the last accepted commit
 	removalsMark = "lanyard.io/removals"          // when the last hour's removals were made, RFC 3339, separated by commas
+	spentMark    = "lanyard.io/accept-spent"      // the source.accept that has let its commit in
+	wokenMark    = "lanyard.io/woken"             // when a replica that stands by got a hook, and which
 )
 
 // maxMarks bounds what is read back from the removals' annotation. The greatest budget
 // there is fits.
 const maxMarks = 10_000
 
-// book is what the Lease remembers. Only the replica that holds the Lease may write it.
+// book is what the Lease remembers. Only the replica that holds the Lease writes it.
 type book struct {
 	kube  kubernetes.Interface
 	lease Lease
@@ -209,6 +212,7 @@ type book struct {
 
 	mu       sync.Mutex
 	accepted string
+	spent    string
 	removals []time.Time
 }
 
@@ -219,7 +223,7 @@ func openBook(ctx context.Context, kube kubernetes.Interface, lease Lease, now f
 	if err != nil {
 		return nil, fmt.Errorf("read Lease %s/%s: %w", lease.Namespace, lease.Name, err)
 	}
-	b.accepted = l.Annotations[acceptedMark]
+	b.accepted, b.spent = l.Annotations[acceptedMark], l.Annotations[spentMark]
 	if b.removals, err = parseRemovals(l.Annotations[removalsMark]); err != nil {
 		return nil, fmt.Errorf("read Lease %s/%s: annotation %s: %w: delete the annotation if nobody knows how it came to be: the hour's removals then count from zero",
 			lease.Namespace, lease.Name, removalsMark, err)
@@ -258,14 +262,39 @@ func (b *book) Removals() []time.Time {
 	return slices.Clone(b.removals)
 }
 
-// Accept writes the last accepted commit.
-func (b *book) Accept(ctx context.Context, commit string) error {
-	if err := b.write(ctx, acceptedMark, commit); err != nil {
+// Spent returns the source.accept that has let its commit in; empty if none has.
+func (b *book) Spent() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.spent
+}
+
+// Accept writes the last accepted commit, and that source.accept, which named it, is
+// spent.
+func (b *book) Accept(ctx context.Context, commit string, named bool) error {
+	marks := map[string]string{acceptedMark: commit}
+	if named {
+		marks[spentMark] = commit
+	}
+	if err := b.write(ctx, marks); err != nil {
 		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.accepted = commit
+	if b.accepted = commit; named {
+		b.spent = commit
+	}
+	return nil
+}
+
+// Unspend forgets what source.accept was: the operator has set another one, or none.
+func (b *book) Unspend(ctx context.Context) error {
+	if err := b.write(ctx, map[string]string{spentMark: ""}); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.spent = ""
 	return nil
 }
 
@@ -277,7 +306,7 @@ func (b *book) Removing(ctx context.Context, at []time.Time) error {
 			recent = append(recent, t.UTC().Format(time.RFC3339))
 		}
 	}
-	if err := b.write(ctx, removalsMark, strings.Join(recent, ",")); err != nil {
+	if err := b.write(ctx, map[string]string{removalsMark: strings.Join(recent, ",")}); err != nil {
 		return err
 	}
 	b.mu.Lock()
@@ -286,14 +315,25 @@ func (b *book) Removing(ctx context.Context, at []time.Time) error {
 	return nil
 }
 
-func (b *book) write(ctx context.Context, key, value string) error {
+// write sets annotations; an empty one goes.
+func (b *book) write(ctx context.Context, marks map[string]string) error {
 	return remedy.Mark(remedy.Retry, update(ctx, b.kube, b.lease, func(l *coordinationv1.Lease) error {
-		if l.Annotations == nil {
-			l.Annotations = map[string]string{}
+		for key, value := range marks {
+			mark(l, key, value)
 		}
-		l.Annotations[key] = value
 		return nil
 	}))
+}
+
+func mark(l *coordinationv1.Lease, key, value string) {
+	switch {
+	case value == "":
+		delete(l.Annotations, key)
+	case l.Annotations == nil:
+		l.Annotations = map[string]string{key: value}
+	default:
+		l.Annotations[key] = value
+	}
 }
 
 // errNotHeld says that another replica holds the Lease.
@@ -303,14 +343,21 @@ var errNotHeld = errors.New("the Lease is another replica's")
 // resourceVersion that was read with the holder, so a Lease that passed on in between
 // is not touched.
 func update(ctx context.Context, kube kubernetes.Interface, lease Lease, change func(*coordinationv1.Lease) error) error {
+	return updateAny(ctx, kube, lease, func(l *coordinationv1.Lease) error {
+		if l.Spec.HolderIdentity == nil || *l.Spec.HolderIdentity != lease.Identity {
+			return errNotHeld
+		}
+		return change(l)
+	})
+}
+
+// updateAny changes the Lease, whoever holds it.
+func updateAny(ctx context.Context, kube kubernetes.Interface, lease Lease, change func(*coordinationv1.Lease) error) error {
 	leases := kube.CoordinationV1().Leases(lease.Namespace)
 	err := retry.OnError(retry.DefaultBackoff, apierrors.IsConflict, func() error {
 		l, err := leases.Get(ctx, lease.Name, metav1.GetOptions{})
 		if err != nil {
 			return err
-		}
-		if l.Spec.HolderIdentity == nil || *l.Spec.HolderIdentity != lease.Identity {
-			return errNotHeld
 		}
 		if err := change(l); err != nil {
 			return err

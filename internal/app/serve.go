@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,7 +24,7 @@ const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 15 * time.Second
 	writeTimeout  = time.Minute
-	idleTimeout   = 5 * time.Second // places are few, and a probe must find one
+	idleTimeout   = 5 * time.Second
 	maxHeader     = 32 << 10
 	maxClients    = 256 // of each listener
 	farewell      = 5 * time.Second
@@ -45,7 +46,7 @@ func (l *listeners) listen(ctx context.Context, address string, h http.Handler, 
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	addr := on.Addr()
-	on = &limited{Listener: on, free: make(chan struct{}, maxClients)}
+	on = &limited{Listener: on, most: maxClients}
 	if certificate != nil {
 		on = tls.NewListener(on, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate, NextProtos: []string{"http/1.1"}})
 	}
@@ -85,31 +86,48 @@ func (l *listeners) close() error {
 	return errors.Join(errs...)
 }
 
-// limited accepts so many connections at a time; others wait in the kernel's queue.
+// limited holds so many connections at a time. One more ends the oldest: whoever fills
+// the places keeps no probe and no scrape out, each of which is over in a moment.
 type limited struct {
 	net.Listener
-	free chan struct{}
+	most int
+
+	mu   sync.Mutex
+	held []*placed // oldest first
 }
 
-// Accept waits for a place, and then for a connection.
+// Accept waits for a connection, and makes room for it.
 func (l *limited) Accept() (net.Conn, error) {
-	l.free <- struct{}{}
 	c, err := l.Listener.Accept()
 	if err != nil {
-		<-l.free
 		return nil, err
 	}
-	return &placed{Conn: c, leave: sync.OnceFunc(func() { <-l.free })}, nil
+	p := &placed{Conn: c, of: l}
+	l.mu.Lock()
+	var oldest net.Conn
+	if len(l.held) >= l.most {
+		oldest = l.held[0].Conn
+		l.held = l.held[1:]
+	}
+	l.held = append(l.held, p)
+	l.mu.Unlock()
+	if oldest != nil {
+		_ = oldest.Close()
+	}
+	return p, nil
 }
 
 // placed is a connection that gives its place back when it is closed.
 type placed struct {
 	net.Conn
-	leave func()
+	of *limited
 }
 
+// Close ends the connection.
 func (p *placed) Close() error {
-	defer p.leave()
+	p.of.mu.Lock()
+	p.of.held = slices.DeleteFunc(p.of.held, func(o *placed) bool { return o == p })
+	p.of.mu.Unlock()
 	return p.Conn.Close()
 }
 
@@ -151,7 +169,7 @@ func (d *Daemon) bind(ctx context.Context) (err error) {
 		}
 	}
 	if o.HookListen != "" && len(o.HookSecrets) > 0 {
-		h := hook.New(hook.Options{Secrets: secrets(o.HookSecrets), Wake: d.wake, Log: d.opts.Log, Saw: d.metrics.Hook})
+		h := hook.New(hook.Options{Secrets: secrets(o.HookSecrets), Wake: d.knock, Log: d.opts.Log, Saw: d.metrics.Hook})
 		if d.hookAddr, err = d.listeners.listen(ctx, o.HookListen, h, pair); err != nil {
 			return err
 		}

@@ -2,9 +2,11 @@ package app
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -15,8 +17,8 @@ import (
 	"github.com/lanyard-io/lanyard/internal/sandbox/virtual"
 )
 
-// TestListenersAreBounded: more clients than there are places wait, and none is left
-// after close.
+// TestListenersAreBounded: a client that comes when all places are taken is served, at
+// the cost of the oldest, and none is left after close.
 func TestListenersAreBounded(t *testing.T) {
 	t.Parallel()
 	l := listeners{log: slog.New(slog.DiscardHandler)}
@@ -36,22 +38,27 @@ func TestListenersAreBounded(t *testing.T) {
 		}
 		idle = append(idle, c)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr.String()+"/", nil)
-	if answer, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req); err == nil {
-		_ = answer.Body.Close()
-		t.Error("a client beyond the bound was served beside the others")
+	answer, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		t.Fatalf("a probe beside clients who hold every place: %v", err)
+	}
+	_ = answer.Body.Close()
+	for i, c := range idle {
+		_ = c.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		_, err := c.Read(make([]byte, 1))
+		if ended := err != nil && !errors.Is(err, os.ErrDeadlineExceeded); ended != (i == 0) {
+			t.Errorf("the connection made as number %d ended: %t (%v); want the oldest alone to end", i, ended, err)
+		}
+		if i == 1 {
+			break
+		}
 	}
 	for _, c := range idle {
 		_ = c.Close()
 	}
-	req, _ = http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr.String()+"/", nil)
-	answer, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
-	if err != nil {
-		t.Fatalf("after the others have left: %v", err)
-	}
-	_ = answer.Body.Close()
 	if err := l.close(); err != nil {
 		t.Error(err)
 	}

@@ -99,16 +99,22 @@ func TestBookIsTheHolders(t *testing.T) {
 		return b
 	}
 	mine, other := open("one"), open("two")
-	if err := mine.Accept(t.Context(), "c0ffee"); err != nil {
+	if err := mine.Accept(t.Context(), "c0ffee", true); err != nil {
 		t.Fatal(err)
 	}
 	if err := mine.Removing(t.Context(), []time.Time{now.Add(-2 * time.Hour), now.Add(-time.Minute), now}); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.Accept(t.Context(), "bad"); !errors.Is(err, errNotHeld) {
+	if err := other.Accept(t.Context(), "bad", false); !errors.Is(err, errNotHeld) {
 		t.Errorf("another replica's write: %v; want that it does not hold the Lease", err)
 	}
 	again := open("one")
+	if again.Spent() != "c0ffee" {
+		t.Errorf("source.accept that has let its commit in is remembered as %q", again.Spent())
+	}
+	if err := again.Unspend(t.Context()); err != nil || open("one").Spent() != "" {
+		t.Errorf("another source.accept: %v, and %q is still remembered", err, open("one").Spent())
+	}
 	if again.Accepted() != "c0ffee" || len(again.Removals()) != 2 || !again.Removals()[1].Equal(now) {
 		t.Errorf("remembered %q and %v; want c0ffee and the two removals of the last hour", again.Accepted(), again.Removals())
 	}

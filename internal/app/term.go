@@ -18,12 +18,16 @@ import (
 // live world alone: another replica may have led in between.
 func (d *Daemon) term(ctx context.Context) error {
 	d.leading()
-	b, err := openBook(ctx, d.kube, d.opts.Lease, d.opts.Now)
+	b, err := openBook(ctx, d.lease, d.opts.Lease, d.opts.Now)
 	if err != nil {
 		d.failed(err, time.Now())
 		return err
 	}
-	said := newEvents(d.kube, d.opts.Lease.Identity, d.opts.Log, d.opts.Now, d.metrics.Event)
+	if b.Accepted() == "" { // the first start; or somebody has deleted the Lease
+		d.opts.Log.Warn("the Lease remembers no accepted commit: the next head that counts is accepted, whatever it descends from",
+			"lease", d.opts.Lease.Namespace+"/"+d.opts.Lease.Name)
+	}
+	said := newEvents(d.opts.Kube, d.opts.Lease.Identity, d.opts.Log, d.opts.Now, d.metrics.Event)
 	said.start(context.WithoutCancel(ctx))
 	defer said.close()
 	failures := 0

@@ -80,6 +80,38 @@ func TestHookWakes(t *testing.T) {
 	}
 }
 
+// TestHookReachesTheLeader: a hook that a Service gave to a replica that stands by is
+// passed on through the Lease.
+func TestHookReachesTheLeader(t *testing.T) {
+	t.Parallel()
+	r, d, file := hooked(t)
+	r.settled(t, d)
+	other := newGate(r.stage)
+	standby := r.start(t, func(o *app.DaemonOptions) {
+		o.Lease.Identity, o.Sleep = "two", other.Sleep
+		o.HookListen, o.HookSecrets = "127.0.0.1:0", map[string][]string{"generic": {file}}
+	})
+	waitFor(t, "the other stands by", func() bool {
+		_, body := standby.get(t, "/readyz", "")
+		return strings.Contains(string(body), "standing by, one leads")
+	})
+	followed := func() bool {
+		var s statusSeen
+		d.api(t, "/api/v1/status", &s)
+		return strings.HasSuffix(s.Daemon.Source.Accepted, r.head(t))
+	}
+	r.commit(t, map[string]string{"note.txt": "a push"})
+	if code := standby.knock(t, "s3cret"); code != http.StatusAccepted {
+		t.Fatalf("the hook is answered %d; want 202", code)
+	}
+	waitFor(t, "the Lease tells of it", func() bool { return strings.HasSuffix(r.lease(t).Annotations["lanyard.io/woken"], " two") })
+	r.gate.pass(t, 5*time.Second) // the least time between two rounds
+	waitFor(t, "the push is followed", followed)
+	if holder := r.lease(t).Spec.HolderIdentity; holder == nil || *holder != "one" {
+		t.Errorf("the Lease is held by %v; want one", holder)
+	}
+}
+
 // TestPushIsApplied: what a pushed commit asks for is done, seen by polling.
 func TestPushIsApplied(t *testing.T) {
 	t.Parallel()
