@@ -26,7 +26,8 @@ const nextPod = "the next pod of "
 // judge looks at the sandbox after each write, and notes which laws are broken. It goes
 // by the sandbox's own state and oracle.
 type judge struct {
-	world *sandbox.World
+	world  *sandbox.World
+	budget int // removals that the operator allows in an hour
 
 	mu     sync.Mutex
 	start  things
@@ -44,7 +45,7 @@ type judge struct {
 }
 
 func newJudge(w *world) (*judge, error) {
-	j := &judge{world: w.World, worked: map[string]map[string]bool{}}
+	j := &judge{world: w.World, budget: budget, worked: map[string]map[string]bool{}}
 	var err error
 	if j.start, err = j.state(context.Background()); err != nil {
 		return nil, err
@@ -197,8 +198,8 @@ func (j *judge) removed(now things) {
 		}
 	}
 	j.gone = slices.DeleteFunc(j.gone, func(t time.Time) bool { return at.Sub(t) >= time.Hour })
-	if len(j.gone) > budget {
-		j.breaks(5, "%d removals within an hour, and the operator allows %d", len(j.gone), budget)
+	if len(j.gone) > j.budget {
+		j.breaks(5, "%d removals within an hour, and the operator allows %d", len(j.gone), j.budget)
 	}
 }
 

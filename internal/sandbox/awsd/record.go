@@ -39,6 +39,14 @@ func (s *Server) Calls(since int) ([]Call, int) {
 	return slices.Clone(s.calls[min(max(since-s.forgotten, 0), len(s.calls)):]), s.forgotten + len(s.calls)
 }
 
+// ForgetCalls empties the record. Sequence numbers and cursors count on.
+func (s *Server) ForgetCalls() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forgotten += len(s.calls)
+	s.calls = nil
+}
+
 // record keeps a call. A request chooses the text in it, so all of it is clipped.
 func (s *Server) record(c Call) {
 	for _, text := range []*string{&c.Service, &c.Operation, &c.Region, &c.Resource, &c.Params} {

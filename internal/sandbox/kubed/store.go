@@ -27,8 +27,11 @@ var (
 	budgets         = schema.GroupVersionResource{Group: "policy", Version: "v1", Resource: "poddisruptionbudgets"}
 )
 
-// maxPast is how many writes are remembered.
-const maxPast = 10_000
+// How many writes are remembered, and for how long: a sandbox may run for days.
+const (
+	maxPast  = 10_000
+	pastLife = time.Hour
+)
 
 // key names an object.
 type key struct {
@@ -116,7 +119,11 @@ func (c *Cluster) drop(k key, old runtime.Object) error {
 func (c *Cluster) tell(ch change, obj runtime.Object) {
 	ch.at, ch.version = c.clock.Now(), c.versions[ch.gvr]
 	c.past = append(c.past, ch)
-	c.past = c.past[max(0, len(c.past)-maxPast):]
+	old := max(0, len(c.past)-maxPast)
+	for ; old < len(c.past) && ch.at.Sub(c.past[old].at) > pastLife; old++ {
+	}
+	clear(c.past[:old]) // their objects can go before append makes a new array
+	c.past = c.past[old:]
 	for _, w := range c.watchers {
 		w.drain()
 	}
