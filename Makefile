@@ -1,4 +1,4 @@
-# lanyard's targets. `make` alone lists them; .ci/run calls test, then check.
+# lanyard's targets. `make` alone lists them; .ci/run calls test, then check, then e2e.
 # They need Go, git and, for the race detector, a C compiler. Nothing is installed:
 # what is built lies in bin/, and tools in the user's cache directory.
 
@@ -40,7 +40,7 @@ say = @printf '%s: %s\n' '$@'
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ' ?## ' '/^[a-z-]+:.* ## / { sub(/:.*/, "", $$1); printf "  make %-15s %s\n", $$1, $$2 }' Makefile
+	@awk -F ' ?## ' '/^[a-z0-9-]+:.* ## / { sub(/:.*/, "", $$1); printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: build
 build: ## static binary bin/lanyard, stamped with the commit
@@ -76,6 +76,11 @@ $(CLUSTER):
 	@echo 'testcluster: building Kubernetes $(KUBERNETES) into $(@D) (once: 8 minutes on two cores; seconds after an edit)' >&2
 	@mkdir -p $(@D)
 	@CGO_ENABLED=0 $(CLUSTER_BUILD) -o $@.$$$$ . && mv $@.$$$$ $@
+
+.PHONY: e2e
+e2e: $(CLUSTER) ## tests on a real Kubernetes control plane, with the race detector
+	$(say) 'test/e2e on $(CLUSTER)'
+	@LANYARD_E2E=1 LANYARD_TESTCLUSTER='$(CLUSTER)' CGO_ENABLED=1 go test -race -count=1 -timeout 20m ./test/e2e/...
 
 .PHONY: check
 check: check-format check-modules check-vet check-lint check-house check-rules check-fuzz ## what CI runs besides: everything below
