@@ -34,10 +34,7 @@ func up() int {
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	start := time.Now()
-	err := runCluster(ctx, *dir, strings.TrimSuffix(*issuer, "/"), func(l layout) {
-		say("ready after %.1f s: export KUBECONFIG=%s", time.Since(start).Seconds(), l.file("kubeconfig"))
-	})
+	err := runCluster(ctx, *dir, *issuer)
 	if err != nil && ctx.Err() == nil {
 		say("%v", err)
 		return 1
@@ -51,7 +48,7 @@ func say(format string, args ...any) {
 
 // runCluster starts a cluster, once more if somebody took one of its ports meanwhile,
 // and keeps it until ctx ends.
-func runCluster(ctx context.Context, dir, issuer string, ready func(layout)) error {
+func runCluster(ctx context.Context, dir, issuer string) error {
 	if dir == "" || flag.NArg() > 0 {
 		return errors.New("up: use --dir DIR, and no other arguments but --issuer URL")
 	}
@@ -62,17 +59,21 @@ func runCluster(ctx context.Context, dir, issuer string, ready func(layout)) err
 	if err != nil {
 		return fmt.Errorf("up: %w", err)
 	}
-	for attempt := 1; ; attempt++ {
-		if err := emptyDir(dir, attempt > 1); err != nil {
-			return err
-		}
-		err := oneCluster(ctx, dir, issuer, ready)
-		if errors.Is(err, errPortTaken) && attempt == 1 {
-			say("%v; once more with other ports", err)
-			continue
-		}
+	begun := time.Now()
+	s, err := startCluster(ctx, dir, issuer, false)
+	if errors.Is(err, errPortTaken) {
+		say("%v; once more with other ports", err)
+		s, err = startCluster(ctx, dir, issuer, true)
+	}
+	if err != nil {
 		return err
 	}
+	defer s.stop()
+	if err := writeWhole(s.layout.file("ready"), s.layout.server()+"\n"); err != nil {
+		return fmt.Errorf("write ready: %w", err)
+	}
+	say("ready after %.1f s: export KUBECONFIG=%s", time.Since(begun).Seconds(), s.layout.file("kubeconfig"))
+	return s.keep(ctx)
 }
 
 // emptyDir makes dir, or empties it if it is ours. State of an earlier cluster would
@@ -100,28 +101,29 @@ func emptyDir(dir string, ours bool) error {
 // the start.
 var errPortTaken = errors.New("address already in use")
 
-func oneCluster(ctx context.Context, dir, issuer string, ready func(layout)) error {
+// startCluster returns a cluster that is ready, or nothing that runs. It empties dir
+// if that is ours.
+func startCluster(ctx context.Context, dir, issuer string, ours bool) (*supervisor, error) {
+	if err := emptyDir(dir, ours); err != nil {
+		return nil, err
+	}
 	l, err := newLayout(dir, issuer)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := l.write(); err != nil {
-		return err
+		return nil, err
 	}
 	self, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("find this binary: %w", err)
+		return nil, fmt.Errorf("find this binary: %w", err)
 	}
 	s := &supervisor{layout: l, self: self, ended: make(chan *child, 8)}
-	defer s.stop()
 	if err := s.bringUp(ctx); err != nil {
-		return err
+		s.stop()
+		return nil, err
 	}
-	if err := os.WriteFile(l.file("ready"), []byte(l.server()+"\n"), 0o600); err != nil {
-		return fmt.Errorf("write ready: %w", err)
-	}
-	ready(l)
-	return s.keep(ctx)
+	return s, nil
 }
 
 // supervisor owns the components' processes. All its methods run on the main

@@ -43,23 +43,26 @@ func adminClient(t *testing.T) kubernetes.Interface {
 	return client
 }
 
-// namespace makes one for this test. It is deleted afterwards, and not waited for.
+// namespace makes one for this test. It is deleted afterwards, and not waited for. Both
+// ask until they are answered: a test before may have left the API server starting.
 func namespace(t *testing.T, client kubernetes.Interface) string {
 	t.Helper()
-	ns, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}}, metav1.CreateOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := client.CoreV1().Namespaces().Delete(context.Background(), ns.Name, metav1.DeleteOptions{}); err != nil {
-			t.Error(err)
-		}
-	})
-	eventually(t, "ServiceAccount default in "+ns.Name, func() error {
-		_, err := client.CoreV1().ServiceAccounts(ns.Name).Get(t.Context(), "default", metav1.GetOptions{})
+	name := ""
+	eventually(t, "a namespace", func() error {
+		ns, err := client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}}, metav1.CreateOptions{})
+		name = ns.GetName()
 		return err
 	})
-	return ns.Name
+	t.Cleanup(func() {
+		eventually(t, "deletion of namespace "+name, func() error {
+			return client.CoreV1().Namespaces().Delete(context.Background(), name, metav1.DeleteOptions{})
+		})
+	})
+	eventually(t, "ServiceAccount default in "+name, func() error {
+		_, err := client.CoreV1().ServiceAccounts(name).Get(t.Context(), "default", metav1.GetOptions{})
+		return err
+	})
+	return name
 }
 
 // eventually asks until the answer is no error, and fails with the last one.

@@ -47,9 +47,7 @@ func TestAPIServerOutage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Hold(plane.APIServer); err != nil {
-		t.Fatal(err)
-	}
+	release := p.Hold(t, plane.APIServer)
 	// What is not held has a new process within a twentieth of a second.
 	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if pid, err := p.Pid(plane.APIServer); err != nil || pid != before || plane.Alive(pid) {
@@ -59,9 +57,7 @@ func TestAPIServerOutage(t *testing.T) {
 	if _, err := client.CoreV1().Namespaces().Get(t.Context(), ns, metav1.GetOptions{}); err == nil {
 		t.Fatal("the API server answers while it is held down")
 	}
-	if err := p.Release(plane.APIServer); err != nil {
-		t.Fatal(err)
-	}
+	release()
 	eventually(t, "the API server", func() error {
 		_, err := client.CoreV1().Namespaces().Get(t.Context(), ns, metav1.GetOptions{})
 		return err

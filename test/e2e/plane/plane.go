@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -257,23 +258,25 @@ func (p *Plane) Kill(component string) error {
 	return nil
 }
 
-// Hold kills a component and keeps it down until [Plane.Release].
-func (p *Plane) Hold(component string) error {
-	if err := os.WriteFile(p.holdFile(component), nil, 0o600); err != nil {
-		return fmt.Errorf("hold %s: %w", component, err)
+// Hold kills a component and keeps it down until release is called, at the latest when
+// the test ends: those that follow need it.
+func (p *Plane) Hold(t testing.TB, component string) (release func()) {
+	t.Helper()
+	file := filepath.Join(p.Dir, component+".hold")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatalf("hold %s: %v", component, err)
 	}
-	return p.Kill(component)
-}
-
-// Release lets a component that was held start again.
-func (p *Plane) Release(component string) error {
-	if err := os.Remove(p.holdFile(component)); err != nil {
-		return fmt.Errorf("release %s: %w", component, err)
+	release = func() {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("release %s: %v", component, err)
+		}
 	}
-	return nil
+	t.Cleanup(release)
+	if err := p.Kill(component); err != nil {
+		t.Fatal(err)
+	}
+	return release
 }
-
-func (p *Plane) holdFile(component string) string { return filepath.Join(p.Dir, component+".hold") }
 
 // Alive reports whether a process runs. One that has ended and waits for its parent to
 // take notice does not.
