@@ -74,7 +74,7 @@ test-cluster: $(CLUSTER) ## build the control plane that e2e runs on, and say wh
 # No prerequisites: its path says what it was built from.
 $(CLUSTER):
 	@test "$$(go env GOOS)" = linux || { echo 'testcluster: needs Linux, which ends a child with its parent' >&2; exit 1; }
-	@echo 'testcluster: building Kubernetes $(KUBERNETES) into $(@D) (once: 8 minutes on two cores; seconds after an edit)' >&2
+	@echo 'testcluster: building Kubernetes $(KUBERNETES) into $(@D) (once: about ten minutes on two cores; seconds after an edit)' >&2
 	@mkdir -p $(@D)
 	@CGO_ENABLED=0 $(CLUSTER_BUILD) -o $@.$$$$ . && mv $@.$$$$ $@
 

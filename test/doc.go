@@ -2,8 +2,9 @@
 // package, such as whether the pages in docs say what the code does.
 //
 // It has no code of its own and nothing imports it. Its folders hold command scripts
-// (testdata), comparisons with software of other hands (interop) and mutations
-// (mutation); each says itself how it is run.
+// (testdata), comparisons with software of other hands (interop), mutations (mutation),
+// tests on a real control plane (e2e) and the module that builds it (cluster); each says
+// itself how it is run.
 //
 //	go test ./test
 package test

@@ -75,6 +75,7 @@ func Main(m *testing.M) int {
 	p, err := Start(context.Background(), Options{Binary: binary, Dir: filepath.Join(dir, "cluster"), Issuer: Issuer})
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "plane: %v\n", err)
+		_ = os.Remove(dir) // unless there are logs in it
 		return 1
 	}
 	current = p
