@@ -199,8 +199,8 @@ require (
 
 // k8s.io/kubernetes requires the modules of its own repository at v0.0.0, which no
 // proxy has ("unknown revision v0.0.0"). To upgrade to v1.MINOR.PATCH, put the two
-// numbers below, replace this block by what it prints, set the k8s.io versions above
-// (and gitMinor and gitVersion in the Makefile), run go mod tidy and make e2e:
+// numbers below, replace this block by what it prints, set the k8s.io versions above,
+// run go mod tidy and make e2e:
 //
 //	v=MINOR.PATCH
 //	mod=$(go mod download -json k8s.io/kubernetes@v1.$v | sed -n 's/.*"GoMod": "\(.*\)",/\1/p')

@@ -14,6 +14,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/client-go/kubernetes"
 )
 
@@ -76,6 +77,20 @@ func condition(p corev1.Pod, kind corev1.PodConditionType) corev1.PodCondition {
 		return corev1.PodCondition{}
 	}
 	return p.Status.Conditions[i]
+}
+
+// TestVersion holds that the binary was stamped: unstamped, the API server says a
+// version that clients cannot parse.
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	got, err := adminClient(t).Discovery().ServerVersion()
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := version.ParseSemantic(got.GitVersion)
+	if err != nil || got.Major+"."+got.Minor != fmt.Sprintf("%d.%d", parsed.Major(), parsed.Minor()) {
+		t.Errorf("version %+v (%v), want a semantic one with its major and minor", got, err)
+	}
 }
 
 // TestNodes holds that nodes of every kind are Ready, as EKS labels them.
