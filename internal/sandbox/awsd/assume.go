@@ -175,19 +175,14 @@ func (s *Server) newSession(role Role, name string, tags map[string]string, tran
 // STS's answers: the token, the provider, the audience, then the trust policy.
 // Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html
 func (s *Server) webIdentity(roleARN string, c Claims, sessionName string, now time.Time) (Role, *apiError) {
-	account, _, _, _ := roleName(roleARN)
-	url := strings.TrimPrefix(c.Issuer, "https://")
-	var provider Provider
-	ok := false
-	if st := s.accounts[account]; st != nil {
-		provider, ok = st.providers[url]
-	}
-	if !ok {
-		return Role{}, fail(400, "InvalidIdentityToken", "No OpenIDConnect provider found in your account for %s", c.Issuer)
+	provider, err := s.providerFor(roleARN, c)
+	if err != nil {
+		return Role{}, err
 	}
 	if !slices.ContainsFunc(c.Audience, func(a string) bool { return slices.Contains(provider.ClientIDs, a) }) {
-		return Role{}, fail(400, "InvalidIdentityToken", "Incorrect token audience")
+		return Role{}, errIdentityToken("Incorrect token audience")
 	}
+	url := provider.URL()
 	role, refused := s.judge(assumption{
 		roleARN: roleARN, action: "sts:AssumeRoleWithWebIdentity", sessionName: sessionName,
 		caller: caller{provider: provider.ARN},
@@ -202,6 +197,17 @@ func (s *Server) webIdentity(roleARN string, c Claims, sessionName string, now t
 			message: "Not authorized to perform sts:AssumeRoleWithWebIdentity", why: refused.reason}
 	}
 	return role, nil
+}
+
+// providerFor finds the OIDC provider of a token's issuer in the account of a role.
+func (s *Server) providerFor(roleARN string, c Claims) (Provider, *apiError) {
+	account, _, _, _ := roleName(roleARN)
+	if st := s.accounts[account]; st != nil {
+		if p, ok := st.providers[strings.TrimPrefix(c.Issuer, "https://")]; ok {
+			return p, nil
+		}
+	}
+	return Provider{}, errIdentityToken("No OpenIDConnect provider found in your account for %s", c.Issuer)
 }
 
 // podSession is what EKS Auth obtained for a pod: the role in the end, and its session tags.

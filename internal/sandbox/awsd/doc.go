@@ -17,9 +17,12 @@
 // and throttling ([Rate]) run on a virtual clock. Failures happen on demand ([Fault]) and every
 // call is on record ([Server.Calls]).
 //
+// Tokens of ServiceAccounts are verified as AWS does, by the keys that their issuer
+// publishes ([Server.PublishKeys]); an issuer that publishes none is taken at its word.
+//
 // A server listens on loopback only, reads no environment and no files, and opens no
-// connection. It imports the standard library and the sandbox's clock. Only the sandbox
-// and tests import it.
+// connection but those of a key source. It imports the standard library, go-jose for
+// signatures, and the sandbox's clock. Only the sandbox and tests import it.
 //
 //	clock := virtual.NewClock(time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC))
 //	s := awsd.New(awsd.Options{Clock: clock})

@@ -18,18 +18,10 @@ func (s *Server) assumeRoleForPodIdentity(c *call) (any, *apiError) {
 	if !ok {
 		return nil, errNotFound("No cluster found for name: %s.", c.path["clusterName"])
 	}
-	claims, err := s.checkToken(in.Token, c.now, "InvalidTokenException")
+	claims, err := checkPodToken(c, st.Issuer, in.Token)
 	if err != nil {
 		return nil, err
 	}
-	if claims.Issuer != st.Issuer || !slices.Contains(claims.Audience, podIdentityService) {
-		return nil, fail(400, "InvalidTokenException", "The token is not one of cluster %s for audience %s.", c.path["clusterName"], podIdentityService)
-	}
-	of, ok := claims.serviceAccount()
-	if !ok {
-		return nil, fail(400, "InvalidTokenException", "The token's subject is not a service account.")
-	}
-	claims.Namespace, claims.ServiceAccount = of.namespace, of.serviceAccount
 	ps, a, err := s.credentialsForPod(st, claims, c.now)
 	if err != nil {
 		return nil, err
@@ -44,6 +36,42 @@ func (s *Server) assumeRoleForPodIdentity(c *call) (any, *apiError) {
 			"accessKeyId": ses.keyID, "secretAccessKey": ses.secret, "sessionToken": ses.token, "expiration": epoch(ses.expires),
 		},
 	}, nil
+}
+
+// checkPodToken checks a token as EKS Auth does, and returns its claims with the namespace
+// and ServiceAccount that its subject names. The texts are those of the service's model;
+// the reason is kept for people.
+// Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_auth_AssumeRoleForPodIdentity.html
+func checkPodToken(c *call, issuer, token string) (Claims, *apiError) {
+	invalid := func(why string) *apiError {
+		return &apiError{status: 400, code: "InvalidTokenException", message: "The specified Kubernetes service account token is invalid.", why: why}
+	}
+	claims, err := decodeToken(token)
+	if err != nil {
+		return claims, invalid(err.Error())
+	}
+	if claims.Issuer != issuer {
+		return claims, invalid("its issuer is " + claims.Issuer + ", not the cluster's")
+	}
+	if c.keys.err != nil {
+		return claims, &apiError{status: 503, code: "ServiceUnavailableException", message: "The service is unavailable. Back off and retry the operation.", why: c.keys.err.Error()}
+	}
+	if err := c.keys.verify(token); err != nil {
+		return claims, invalid(err.Error())
+	}
+	of, ok := claims.serviceAccount()
+	switch {
+	case !c.now.Before(claims.Expires):
+		return claims, fail(400, "ExpiredTokenException", "The specified Kubernetes service account token is expired.")
+	case c.now.Before(claims.NotBefore):
+		return claims, invalid("it is not good yet")
+	case !slices.Contains(claims.Audience, podIdentityService):
+		return claims, invalid("its audience is not " + podIdentityService)
+	case !ok:
+		return claims, invalid("its subject is not a ServiceAccount")
+	}
+	claims.Namespace, claims.ServiceAccount = of.namespace, of.serviceAccount
+	return claims, nil
 }
 
 // credentialsForPod finds the association that EKS Auth sees by now and assumes its role.

@@ -21,6 +21,7 @@ type Call struct {
 	Mutating  bool   // The operation may change something ([Mutating]).
 	Status    int    // The HTTP status; 0 if the connection was cut or hung.
 	ErrorCode string // Empty on success.
+	Reason    string // What decided a refusal, where AWS does not tell the caller.
 	Fault     Kind   // The fault that was in force, if any.
 }
 
@@ -49,7 +50,7 @@ func (s *Server) ForgetCalls() {
 
 // record keeps a call. A request chooses the text in it, so all of it is clipped.
 func (s *Server) record(c Call) {
-	for _, text := range []*string{&c.Service, &c.Operation, &c.Region, &c.Resource, &c.Params} {
+	for _, text := range []*string{&c.Service, &c.Operation, &c.Region, &c.Resource, &c.Params, &c.Reason} {
 		*text = clip(*text)
 	}
 	if len(s.calls) == mostCalls {

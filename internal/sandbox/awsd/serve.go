@@ -20,6 +20,7 @@ type call struct {
 	form  url.Values        // Query services: the form. EKS: the query string.
 	path  map[string]string // EKS: the labels of the URI.
 	body  []byte            // EKS: the JSON document.
+	keys  keyring           // What verifies the token in it, if it carries one.
 	now   time.Time
 	fault Kind
 	undo  []func()
@@ -96,14 +97,15 @@ func cut(w http.ResponseWriter) {
 // answer runs one request under the lock, so that every call is atomic and the record has
 // their true order.
 func (s *Server) answer(r *http.Request, body []byte) response {
+	keys := s.keysFor(r.Context(), carriedToken(r.URL.Path, body))
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := &call{body: body, now: s.clock.Now()}
+	c := &call{body: body, keys: keys, now: s.clock.Now()}
 	result, err := s.run(c, r)
 	c.Seq, c.Time, c.Mutating = s.forgotten+len(s.calls)+1, c.now, Mutating(c.Service, c.Operation)
 	res := render(c, result, err)
 	if err != nil {
-		c.ErrorCode = err.code
+		c.ErrorCode, c.Reason = err.code, err.why
 	}
 	switch c.fault {
 	case Cut, DoneButCut:
@@ -113,7 +115,7 @@ func (s *Server) answer(r *http.Request, body []byte) response {
 	}
 	c.Status, c.Call.Fault = res.status, c.fault
 	if res.silence != "" {
-		c.ErrorCode = ""
+		c.ErrorCode, c.Reason = "", ""
 	}
 	s.record(c.Call)
 	return res

@@ -24,10 +24,6 @@ type Options struct {
 
 	// Rates throttle each account's calls to a service ("iam", "sts", "eks", "eks-auth").
 	Rates map[string]Rate
-
-	// VerifyToken checks the signature of a ServiceAccount's token. If nil, every token
-	// that can be decoded counts as signed by its issuer.
-	VerifyToken func(token string, claims Claims) error
 }
 
 // Rate is a token bucket on virtual time.
@@ -39,9 +35,8 @@ type Rate struct {
 // Server is an AWS of one's own. Its methods are safe for use by several goroutines; a
 // Server must be made with [New].
 type Server struct {
-	clock       *virtual.Clock
-	verifyToken func(string, Claims) error
-	closing     chan struct{}
+	clock   *virtual.Clock
+	closing chan struct{}
 
 	mu                  sync.Mutex
 	closed              bool
@@ -51,7 +46,8 @@ type Server struct {
 	policies            map[string]Policy
 	clusters            map[clusterKey]*clusterState
 	addonConfigurations map[string]AddonConfiguration
-	sessions            map[string]session // By access key id.
+	sessions            map[string]session   // By access key id.
+	keys                map[string]KeySource // By issuer.
 	parsed              map[string]*policy
 	faults              []*Fault
 	buckets             map[string]*bucket
@@ -67,9 +63,9 @@ func New(o Options) *Server {
 		o.Clock = virtual.NewClock(time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC))
 	}
 	s := &Server{
-		clock: o.Clock, verifyToken: o.VerifyToken, closing: make(chan struct{}),
+		clock: o.Clock, closing: make(chan struct{}),
 		accounts: map[string]*accountState{}, policies: map[string]Policy{}, clusters: map[clusterKey]*clusterState{},
-		addonConfigurations: map[string]AddonConfiguration{}, sessions: map[string]session{},
+		addonConfigurations: map[string]AddonConfiguration{}, sessions: map[string]session{}, keys: map[string]KeySource{},
 		parsed: map[string]*policy{}, buckets: map[string]*bucket{}, rates: o.Rates,
 	}
 	s.SetConsistency(o.Consistency)

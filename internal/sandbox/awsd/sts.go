@@ -123,7 +123,7 @@ func (s *Server) assumeRoleWithWebIdentity(c *call) (any, *apiError) {
 	if err != nil {
 		return nil, err
 	}
-	claims, err := s.checkToken(c.form.Get("WebIdentityToken"), c.now, "InvalidIdentityToken")
+	claims, err := s.checkWebIdentityToken(c)
 	if err != nil {
 		return nil, err
 	}
@@ -141,21 +141,40 @@ func (s *Server) assumeRoleWithWebIdentity(c *call) (any, *apiError) {
 		text("Provider", claims.Issuer), text("Audience", claims.Audience[0])), nil
 }
 
-// checkToken decodes a token and checks its expiry and, if there is a hook, its signature.
-func (s *Server) checkToken(token string, now time.Time, invalid string) (Claims, *apiError) {
+// checkWebIdentityToken checks what does not depend on a trust policy. The provider comes
+// before the signature: without one there is nobody to ask for keys.
+func (s *Server) checkWebIdentityToken(c *call) (Claims, *apiError) {
+	token := c.form.Get("WebIdentityToken")
 	claims, err := decodeToken(token)
 	if err != nil {
-		return claims, fail(400, invalid, "The token passed in the request is not valid: %s", err)
+		return claims, errIdentityToken("The token passed in the request is not valid: %s", err)
 	}
-	if !now.Before(claims.Expires) {
-		return claims, errTokenExpired(claims, now)
+	if _, err := s.providerFor(c.form.Get("RoleArn"), claims); err != nil {
+		return claims, err
 	}
-	if s.verifyToken != nil {
-		if err := s.verifyToken(token, claims); err != nil {
-			return claims, fail(400, invalid, "Couldn't verify the token's signature: %s", err)
-		}
+	if c.keys.err != nil {
+		return claims, &apiError{status: 400, code: "IDPCommunicationError", why: c.keys.err.Error(),
+			message: "The identity provider that was asked to verify the incoming identity token could not be reached."}
+	}
+	switch err := c.keys.verify(token); err {
+	case nil:
+	case errNoSuchKey: // The text is AWS's, to the two spaces.
+		return claims, &apiError{status: 400, code: "InvalidIdentityToken", why: err.Error(),
+			message: "Couldn't retrieve verification key from your identity provider,  please reference AssumeRoleWithWebIdentity documentation for requirements"}
+	default:
+		return claims, errIdentityToken("The token passed in the request is not valid: %s", err)
+	}
+	switch {
+	case !c.now.Before(claims.Expires):
+		return claims, errTokenExpired(claims, c.now)
+	case c.now.Before(claims.NotBefore):
+		return claims, errIdentityToken("The token passed in the request is not valid: it is good from %d on, and now is %d", claims.NotBefore.Unix(), c.now.Unix())
 	}
 	return claims, nil
+}
+
+func errIdentityToken(format string, args ...any) *apiError {
+	return fail(400, "InvalidIdentityToken", format, args...)
 }
 
 func errTokenExpired(c Claims, now time.Time) *apiError {

@@ -14,6 +14,7 @@ type Claims struct {
 	Issuer         string
 	Subject        string // "system:serviceaccount:<namespace>:<name>".
 	Audience       []string
+	NotBefore      time.Time // Zero for one that is good at once.
 	Expires        time.Time
 	Namespace      string
 	ServiceAccount string
@@ -26,6 +27,7 @@ type wireClaims struct {
 	Issuer     string   `json:"iss"`
 	Subject    string   `json:"sub"`
 	Audience   audience `json:"aud"`
+	NotBefore  int64    `json:"nbf,omitempty"`
 	Expires    int64    `json:"exp"`
 	Kubernetes struct {
 		Namespace      string `json:"namespace,omitempty"`
@@ -56,6 +58,9 @@ func (a *audience) UnmarshalJSON(b []byte) error {
 func UnsignedToken(c Claims) string {
 	var w wireClaims
 	w.Issuer, w.Subject, w.Audience, w.Expires = c.Issuer, c.subject(), c.Audience, c.Expires.Unix()
+	if !c.NotBefore.IsZero() {
+		w.NotBefore = c.NotBefore.Unix()
+	}
 	w.Kubernetes.Namespace, w.Kubernetes.ServiceAccount.Name = c.Namespace, c.ServiceAccount
 	w.Kubernetes.Pod.Name, w.Kubernetes.Pod.UID = c.PodName, c.PodUID
 	payload, _ := json.Marshal(w) // Strings and numbers: it does not fail.
@@ -87,8 +92,12 @@ func decodeToken(token string) (Claims, error) {
 	if w.Issuer == "" || w.Subject == "" || len(w.Audience) == 0 || w.Expires == 0 {
 		return Claims{}, errors.New("decode token: iss, sub, aud or exp is missing")
 	}
+	notBefore := time.Time{}
+	if w.NotBefore != 0 {
+		notBefore = time.Unix(w.NotBefore, 0).UTC()
+	}
 	return Claims{
-		Issuer: w.Issuer, Subject: w.Subject, Audience: w.Audience, Expires: time.Unix(w.Expires, 0).UTC(),
+		Issuer: w.Issuer, Subject: w.Subject, Audience: w.Audience, NotBefore: notBefore, Expires: time.Unix(w.Expires, 0).UTC(),
 		Namespace: w.Kubernetes.Namespace, ServiceAccount: w.Kubernetes.ServiceAccount.Name,
 		PodName: w.Kubernetes.Pod.Name, PodUID: w.Kubernetes.Pod.UID,
 	}, nil
