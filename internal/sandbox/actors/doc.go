@@ -3,6 +3,7 @@
 // and the kubelets.
 //
 // [Mutate] is the webhook as a pure function: what a pod looks like after admission.
+// [Review] is the same rules as an API server calls them, by AdmissionReview.
 // [Webhook] is the webhook as a process: it learns of ServiceAccounts and associations
 // late, by a delay, can be down, and keeps out of pods that the webhook object's
 // selector skips. [Life] moves everything else, one step at a time, over any

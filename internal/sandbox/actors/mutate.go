@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -37,6 +38,14 @@ const (
 type Associations interface {
 	// Association reports whether the pair has an association.
 	Association(namespace, serviceAccount string) (ok bool)
+}
+
+// LateAssociations are [Associations] that remember their past. They are asked for what
+// was true, and so the delay is exact without a look at every write.
+type LateAssociations interface {
+	Associations
+	// AssociationBefore reports whether the pair had an association as of late ago.
+	AssociationBefore(namespace, serviceAccount string, late time.Duration) (ok bool)
 }
 
 // ServiceAccounts is the webhook's cache of ServiceAccounts.

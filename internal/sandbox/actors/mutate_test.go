@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -89,6 +90,11 @@ func (w world) mutate(t *testing.T, change func(*corev1.Pod)) *corev1.Pod {
 	out := Mutate(w.pod, w.cfg)
 	if diff := cmp.Diff(before, w.pod); diff != "" {
 		t.Errorf("Mutate changed its input:\n%s", diff)
+	}
+	for _, version := range []string{"v1", "v1beta1"} {
+		if diff := cmp.Diff(out, overHTTP(t, version, before, w.cfg), cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("the two mounts differ (-call +AdmissionReview %s):\n%s", version, diff)
+		}
 	}
 	return out
 }

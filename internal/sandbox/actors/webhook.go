@@ -29,7 +29,8 @@ type WebhookOptions struct {
 	Seed uint64
 	// Delay is how long after a write the webhook sees it.
 	Delay time.Duration
-	// Associations is asked at every look; nil means there are none.
+	// Associations is asked at every look, or, if they are [LateAssociations], at every
+	// admission; nil means there are none.
 	Associations Associations
 }
 
@@ -140,6 +141,18 @@ func (w *Webhook) AdmitPod(pod *corev1.Pod) *corev1.Pod {
 	if !w.selects(pod) {
 		return pod
 	}
+	return w.answer(pod)
+}
+
+// Answer is AdmitPod for a caller that has done the API server's part: it has found the
+// webhook's object and matched the selector.
+func (w *Webhook) Answer(pod *corev1.Pod) *corev1.Pod {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.answer(pod)
+}
+
+func (w *Webhook) answer(pod *corev1.Pod) *corev1.Pod {
 	w.look(types.NamespacedName{Namespace: pod.Namespace, Name: pod.Spec.ServiceAccountName})
 	late := view{w, w.o.Clock.Now().Add(-w.o.Delay)}
 	return Mutate(pod, Config{
@@ -168,6 +181,9 @@ type view struct {
 }
 
 func (v view) Association(namespace, name string) bool {
+	if a, ok := v.w.o.Associations.(LateAssociations); ok {
+		return a.AssociationBefore(namespace, name, v.w.o.Delay)
+	}
 	ok, _ := v.w.pairs[types.NamespacedName{Namespace: namespace, Name: name}].at(v.at)
 	return ok
 }
