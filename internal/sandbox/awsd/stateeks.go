@@ -142,6 +142,15 @@ func (s *Server) AssociationVisible(clusterARN, namespace, serviceAccount string
 	return a.RoleARN, ok
 }
 
+// AssociationVisibleBefore reports whether the cluster's webhook, being late by so much more,
+// knows of a ServiceAccount's association by now. More than an hour is not remembered.
+func (s *Server) AssociationVisibleBefore(clusterARN, namespace, serviceAccount string, late time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.associationAt(clusterARN, subject{namespace, serviceAccount}, s.consistency.AssociationAdmission+late)
+	return ok
+}
+
 // associationAt returns the association as a reader sees it who is late by delay.
 func (s *Server) associationAt(clusterARN string, of subject, delay time.Duration) (Association, bool) {
 	st, err := s.mustCluster(clusterARN)
