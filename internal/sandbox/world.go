@@ -68,6 +68,7 @@ func Load(data []byte, o Options) (*World, error) {
 	w.AWS = awsd.New(awsd.Options{Clock: w.Clock})
 	w.Kube = kubed.New(kubed.Options{Clock: w.Clock, Issuer: w.Issuer})
 	w.Webhook = actors.NewWebhook(actors.WebhookOptions{Clock: w.Clock, Region: w.Region, Associations: w})
+	w.AWS.PublishKeys(w.Issuer, w.Kube.Keys)
 	w.Kube.Observe(w.Webhook.Observe)
 	w.Kube.SetAdmission(actors.Admissions{actors.FargateAdmission{Profiles: func() []actors.FargateProfile { return profiles(s) }}, w.Webhook})
 	w.Life = actors.NewLife(actors.LifeOptions{Client: w.Client("kube-controller-manager"), Clock: w.Clock, Look: w.Webhook.Look, Region: w.Region})

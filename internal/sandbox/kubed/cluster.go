@@ -2,6 +2,7 @@ package kubed
 
 import (
 	"cmp"
+	"crypto/ecdsa"
 	"fmt"
 	"sync"
 
@@ -49,6 +50,10 @@ type Cluster struct {
 	tracker  clienttesting.ObjectTracker
 	reactors []clienttesting.Reactor // answer for every user
 
+	keyOnce sync.Once
+	key     *ecdsa.PrivateKey // signs ServiceAccount tokens
+	keyErr  error
+
 	mu        sync.Mutex // held for each write from reading the object until it is stored
 	versions  map[schema.GroupVersionResource]int64
 	past      []change
@@ -77,6 +82,7 @@ func New(o Options) *Cluster {
 	on("create", "*", c.admitNamespace)
 	on("create", "pods/eviction", c.locked(c.evict))
 	on("create", "pods/binding", c.locked(c.bind))
+	on("create", "serviceaccounts/token", c.locked(c.requestToken))
 	on("*", "*", refuseSubresources)
 	on("create", "pods", c.admitPod)
 	on("create", "*", c.locked(c.write))

@@ -6,12 +6,12 @@
 // file makes up for one lack of the fake, named at its head: versions and stale writes
 // (write.go), uids and generated names (create.go), the times of managed fields
 // (managed.go), the way in for pods (admit.go), grace (delete.go), evictions and bindings
-// (evict.go), field selectors (fields.go), watches that are read late (watch.go).
+// (evict.go), ServiceAccount tokens (token.go), field selectors (fields.go), watches that are read late (watch.go).
 // Outermost are faults (fault.go, stale.go) and the record of every call (record.go). All times come from the sandbox's [virtual.Clock], all names and
 // uids from its seed, so that a run can be repeated to the byte.
 //
 // Not supported: lists in pages, deletecollection, finalizers, and subresources other
-// than status, eviction and binding. Of a kind's validation only that of metadata is done.
+// than status, eviction, binding and token. Of a kind's validation only that of metadata is done.
 //
 // It never judges trust, never runs a controller (package actors does) and never
 // listens on a socket. Only the sandbox and tests import it.
