@@ -1,6 +1,7 @@
 package awsd
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -156,12 +157,10 @@ func (s *Server) checkWebIdentityToken(c *call) (Claims, *apiError) {
 		return claims, &apiError{status: 400, code: "IDPCommunicationError", why: c.keys.err.Error(),
 			message: "The identity provider that was asked to verify the incoming identity token could not be reached."}
 	}
-	switch err := c.keys.verify(token); err {
-	case nil:
-	case errNoSuchKey: // The text is AWS's, to the two spaces.
+	if err := c.keys.verify(token); errors.Is(err, errNoSuchKey) { // The text is AWS's, to the two spaces.
 		return claims, &apiError{status: 400, code: "InvalidIdentityToken", why: err.Error(),
 			message: "Couldn't retrieve verification key from your identity provider,  please reference AssumeRoleWithWebIdentity documentation for requirements"}
-	default:
+	} else if err != nil {
 		return claims, errIdentityToken("The token passed in the request is not valid: %s", err)
 	}
 	switch {
