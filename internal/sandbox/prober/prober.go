@@ -73,6 +73,7 @@ type Prober struct {
 	first     map[types.NamespacedName]time.Time // When a pod of the ServiceAccount first had credentials.
 	proven    map[container]bool                 // Had credentials before.
 	last      []Probe                            // Of the newest round.
+	equipped  map[types.UID]bool                 // Nodes that had a ready agent once.
 
 	stop context.CancelFunc
 	done chan struct{}
@@ -94,7 +95,7 @@ func New(o Options) *Prober {
 	o.Workers = cmp.Or(o.Workers, 4)
 	return &Prober{
 		o: o, tokens: &tokens{client: o.Client, clock: o.Clock, cold: o.Cold, kept: map[types.UID]map[tokenSpec]token{}},
-		first: map[types.NamespacedName]time.Time{}, proven: map[container]bool{},
+		first: map[types.NamespacedName]time.Time{}, proven: map[container]bool{}, equipped: map[types.UID]bool{},
 		http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext}},
 	}
 }
@@ -141,6 +142,7 @@ func (p *Prober) look(ctx context.Context) ([]corev1.Pod, map[string]corev1.Node
 	nodes := map[string]corev1.Node{}
 	for _, n := range list.Items {
 		nodes[n.Name] = n
+		p.waitsForAgent(n, p.o.Clock.Now()) // Notes who has one.
 	}
 	pods := slices.DeleteFunc(all.Items, func(pod corev1.Pod) bool { return !running(&pod) })
 	slices.SortFunc(pods, func(a, b corev1.Pod) int {
@@ -198,12 +200,23 @@ func (p *Prober) stillThere(ctx context.Context, pod *corev1.Pod) bool {
 	return err == nil && now.UID == pod.UID && running(now)
 }
 
+// waitsForAgent reports whether a node is new and its agent has not been ready yet. One
+// that was, and has gone, is no longer awaited.
+func (p *Prober) waitsForAgent(node corev1.Node, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.o.Agents.Ready(node.Name) {
+		p.equipped[node.UID] = true
+	}
+	return !p.equipped[node.UID] && now.Sub(node.CreationTimestamp.Time) < youngFor
+}
+
 func (p *Prober) probe(ctx context.Context, pod *corev1.Pod, node corev1.Node, name string, w wiring) Probe {
 	now := p.o.Clock.Now()
 	r := Probe{
 		Started: now, Namespace: pod.Namespace, ServiceAccount: pod.Spec.ServiceAccountName, Pod: pod.Name, UID: pod.UID,
 		Admitted: pod.CreationTimestamp.Time, Node: pod.Spec.NodeName, Container: name, Mechanism: w.mechanism,
-		YoungNode: w.mechanism == Container && now.Sub(node.CreationTimestamp.Time) < youngFor && !p.o.Agents.Ready(pod.Spec.NodeName),
+		YoungNode: w.mechanism == Container && p.waitsForAgent(node, now),
 	}
 	owner := metav1.GetControllerOf(pod)
 	r.OnItsOwn = owner == nil || owner.Kind == "Job"

@@ -213,6 +213,9 @@ func TestYoungNode(t *testing.T) {
 	w.trust(podRole, noTrust)
 	w.bare("pod-younger", "pod", "node-4")
 	w.want("broken:pod:pod-identity:trust:AccessDeniedException")
+	w.trust(podRole, podTrust)
+	w.fleet.Stop("node-4") // Nor does one that was, and has gone.
+	w.want("broken:pod:pod-identity:agent:")
 }
 
 // Law 1 holds once a wiring has worked.

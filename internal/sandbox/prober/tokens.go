@@ -31,7 +31,7 @@ type token struct {
 
 // due says when the kubelet renews a token: after 80 % of its life, or a day. It adds a
 // jitter, which here would only make runs differ.
-// Source: kubernetes, pkg/kubelet/token/token_manager.go
+// Source: kubernetes, pkg/kubelet/token/token_manager.go.
 func (t token) due(now time.Time) bool {
 	life := t.expires.Sub(t.issued)
 	return now.After(t.expires.Add(-life/5)) || now.After(t.issued.Add(24*time.Hour))

@@ -37,13 +37,13 @@ type tokenSpec struct {
 
 // The hosts for which the SDK takes plain http, besides loopback and ECS, which the sandbox
 // has no use for.
-// Source: aws-sdk-go-v2, config/resolve_credentials.go
+// Source: aws-sdk-go-v2, config/resolve_credentials.go.
 var agentHosts = []string{"169.254.170.23", "fd00:ec2::23"}
 
 // wiringOf reads a container's variables as the SDK for Go does: the first mechanism with
 // its variable set is picked for good, whether it works or not. Of two variables of one
 // name Kubernetes uses the last.
-// Source: aws-sdk-go-v2, config/resolve_credentials.go
+// Source: aws-sdk-go-v2, config/resolve_credentials.go.
 func wiringOf(pod *corev1.Pod, c corev1.Container) wiring {
 	env := map[string]string{}
 	set := map[string]bool{}
