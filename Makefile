@@ -149,6 +149,8 @@ golden: ## rewrite golden files; review them as a diff
 nightly: ## the long watch: shuffled repeats, fuzzing for NIGHTTIME (10m) each, mutants, other languages, benchmarks
 	$(say) 'tests three times, shuffled'
 	@CGO_ENABLED=1 go test -race -shuffle=on -count=3 -timeout 60m ./...
+	$(say) 'every fault of every call, and a daemon for a thousand rounds'
+	@go test -tags nightly -count=1 -timeout 60m ./test/faults
 	$(say) 'mutants of sync/trust (about a quarter of an hour)'
 	@set -o pipefail; go test -tags nightly -count=1 -timeout 120m -v ./test/mutation | grep -vE '^ *(=== |--- PASS)'
 	$(say) 'interop: installing what runs under Node (npm ci in test/interop)'

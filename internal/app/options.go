@@ -39,6 +39,7 @@ type Options struct {
 	Spacing             func() time.Duration                       // before a write to a trust policy
 	Until               func() time.Time                           // when the Lease could pass on; nil without one
 	Settle              time.Duration                              // in place of the configuration's, for tests and the sandbox
+	Limits              observe.Limits                             // of what is asked; the observer's defaults where zero
 }
 
 // Desired says where Git is read from: directories of a working tree, or a ref of a

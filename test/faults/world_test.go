@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/smithy-go/middleware"
+	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
@@ -23,6 +24,7 @@ import (
 	"github.com/lanyard-io/lanyard/internal/sandbox"
 	"github.com/lanyard-io/lanyard/internal/sandbox/awsd"
 	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/observe"
 )
 
 const (
@@ -146,6 +148,7 @@ func newWorld(hangs string) (*world, error) {
 		Kube:   watched(s, "lanyard", w.judge),
 		Issuer: func(context.Context) (string, error) { return s.Kube.Issuer(), nil },
 		AWS:    cfg, Now: s.Clock.Now, Sleep: s.Pass, Spacing: func() time.Duration { return 0 },
+		Limits: observe.Limits{EKS: rate.Inf, IAM: rate.Inf}, // the world's time is not theirs
 	}
 	return w, nil
 }

@@ -52,11 +52,20 @@ type Webhook struct {
 
 // history is what was true of something, and since when. Only what the delay may still
 // need is kept.
-type history[T any] []version[T]
+type history[T comparable] []version[T]
 
-type version[T any] struct {
+type version[T comparable] struct {
 	since time.Time
 	value T
+}
+
+// goneSince reports whether there was something once, and nothing after that moment.
+func (h history[T]) goneSince(at time.Time) bool {
+	if len(h) == 0 {
+		return false
+	}
+	last, none := h[len(h)-1], *new(T)
+	return last.value == none && last.since.Before(at)
 }
 
 // NewWebhook returns a webhook that knows nothing yet.
@@ -114,12 +123,18 @@ func (w *Webhook) Observe(obj runtime.Object, deleted bool) {
 
 // Look asks for the association of every pair the webhook knows. A change counts from
 // the look that first shows it, so call Look after each write to EKS (a [Life] can, at
-// every step) for the delay to be exact.
+// every step) for the delay to be exact. What is gone for longer than any delay is
+// forgotten.
 func (w *Webhook) Look() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	old := w.o.Clock.Now().Add(-max(w.o.Delay, time.Hour))
 	for _, k := range slices.Collect(maps.Keys(w.pairs)) {
 		w.look(k)
+		if w.accounts[k].goneSince(old) && w.pairs[k].goneSince(old) {
+			delete(w.accounts, k)
+			delete(w.pairs, k)
+		}
 	}
 }
 

@@ -112,7 +112,12 @@ func (c *Cluster) locked(f clienttesting.ReactionFunc) clienttesting.ReactionFun
 type client struct {
 	fake.Clientset
 	discovery *fakediscovery.FakeDiscovery
+	served    int // under the fake's lock
 }
+
+// remembered is how many actions a client keeps: client-go's fake has no end to them, and
+// nobody asks for them here, as the cluster keeps a record of its own.
+const remembered = 1000
 
 // Discovery implements [kubernetes.Interface].
 func (c *client) Discovery() discovery.DiscoveryInterfaces { return c.discovery }
@@ -125,7 +130,12 @@ func (c *Cluster) Client(user string) kubernetes.Interface {
 		Fake:               &cs.Fake,
 		FakedServerVersion: &version.Info{Major: "1", Minor: "37", GitVersion: c.version},
 	}
-	cs.AddReactor("*", "*", func(a clienttesting.Action) (bool, runtime.Object, error) { return c.serve(user, a) })
+	cs.AddReactor("*", "*", func(a clienttesting.Action) (bool, runtime.Object, error) {
+		if cs.served++; cs.served%remembered == 0 {
+			go cs.ClearActions() // waits for the lock that a reactor is called under
+		}
+		return c.serve(user, a)
+	})
 	cs.AddWatchReactor("*", func(a clienttesting.Action) (bool, watch.Interface, error) { return c.serveWatch(user, a) })
 	return cs
 }
