@@ -146,7 +146,7 @@ func ParseConfiguration(file string, data []byte) (*Configuration, error) {
 			d.wrong(root, "a second document", "write one Configuration to a file")
 			return false
 		}
-		if kind, ours := d.header(root); kind == "" {
+		if kind, ours := d.header(root, kindConfiguration); kind == "" {
 			return false
 		} else if !ours || kind != kindConfiguration {
 			d.wrong(root, fmt.Sprintf("kind %s is not a configuration", quote(kind)), "write apiVersion: "+APIVersion+" and kind: "+kindConfiguration)

@@ -166,7 +166,7 @@ func (p *parser) file(name string) error {
 
 // document sorts one document, of a file in dir, by what it says it is.
 func (p *parser) document(d decoder, dir string, root *yaml.Node) {
-	kind, ours := d.header(root)
+	kind, ours := d.header(root, kindMapping+", or move the file out of the watched paths")
 	switch {
 	case kind == "":
 		return
@@ -206,8 +206,8 @@ func (p *parser) document(d decoder, dir string, root *yaml.Node) {
 }
 
 // header returns a document's kind and whether its group is lanyard's. The kind
-// is "" where it was wrong and said to be.
-func (d decoder) header(root *yaml.Node) (kind string, ours bool) {
+// is "" where it was wrong and said to be: one that says neither is told the kind to write.
+func (d decoder) header(root *yaml.Node, write string) (kind string, ours bool) {
 	var version, what *yaml.Node
 	if root.Kind == yaml.MappingNode {
 		own, _ := pairs(root)
@@ -221,7 +221,7 @@ func (d decoder) header(root *yaml.Node) (kind string, ours bool) {
 		}
 	}
 	if version == nil || what == nil || !isText(version) || !isText(what) || version.Value == "" || what.Value == "" {
-		d.wrong(root, "a document without apiVersion and kind", "write apiVersion: "+APIVersion+" and kind: "+kindMapping+", or move the file out of the watched paths")
+		d.wrong(root, "a document without apiVersion and kind", "write apiVersion: "+APIVersion+" and kind: "+write)
 		return "", false
 	}
 	of, _, _ := strings.Cut(version.Value, "/")
