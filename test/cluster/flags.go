@@ -86,6 +86,8 @@ func (l layout) flags(component string) []string {
 			"--max-requests-inflight=2000",
 			"--max-mutating-requests-inflight=1000",
 			"--event-ttl=10m",
+			"--audit-policy-file="+l.file("audit.yaml"),
+			"--audit-log-path="+l.file("audit.log"), // written before the answer: the mode is blocking
 		)
 	case controllerManager:
 		return append(serving,
@@ -127,13 +129,26 @@ func (l layout) write() error {
 		return err
 	}
 	config := fmt.Appendf(nil, schedulerConfig, l.file(scheduler+".kubeconfig"), computeType)
-	for name, data := range map[string][]byte{"kwok.yaml": stages, "scheduler.yaml": config} {
+	for name, data := range map[string][]byte{"kwok.yaml": stages, "scheduler.yaml": config, "audit.yaml": []byte(auditPolicy)} {
 		if err := os.WriteFile(l.file(name), data, 0o600); err != nil {
 			return fmt.Errorf("write a configuration: %w", err)
 		}
 	}
 	return writeKeys(l.dir, l.server())
 }
+
+// auditPolicy writes down what ServiceAccounts ask, not what the cluster asks itself.
+// https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived] # a watch has a line when it starts and one when it ends
+rules:
+- level: None
+  userGroups: ["system:serviceaccounts:kube-system"]
+- level: Metadata
+  userGroups: ["system:serviceaccounts"]
+- level: None
+`
 
 // schedulerConfig is the scheduler's, with two profiles: the usual one, and one that
 // stands for EKS's fargate-scheduler, whose pods go to Fargate and tolerate nothing.

@@ -19,6 +19,14 @@
 // mounted tokens (ask the TokenRequest API for one). EndpointSlice default/kubernetes is
 // missing, since a loopback address is refused there.
 //
+// DIR/audit.log has a line of JSON for each request of a ServiceAccount outside of
+// kube-system, as it was answered: verb, object, and what the authorizer said
+// (https://kubernetes.io/docs/reference/config-api/apiserver-audit.v1/).
+//
+//	testcluster kustomize DIR
+//
+// prints the objects of a kustomization, as kubectl kustomize does.
+//
 // # Nodes
 //
 // See nodes.go: three of EC2, one each of Fargate, Windows, Auto Mode and EKS Hybrid
@@ -73,6 +81,7 @@ var commands = map[string]func() int{
 	controllerManager: runControllerManager,
 	scheduler:         runScheduler,
 	kwok:              runKwok,
+	kustomize:         runKustomize,
 }
 
 func main() {

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"testing"
 	"time"
@@ -15,10 +16,14 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/lanyard-io/lanyard/internal/app"
 	"github.com/lanyard-io/lanyard/test/e2e/plane"
 )
 
-func TestMain(m *testing.M) { os.Exit(plane.Main(m)) }
+func TestMain(m *testing.M) {
+	app.BridgeKlog(slog.New(slog.DiscardHandler)) // global in klog
+	os.Exit(plane.Main(m))
+}
 
 // patience is how long a test waits for what takes a second on an idle machine.
 const patience = time.Minute

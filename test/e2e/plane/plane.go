@@ -123,6 +123,22 @@ type Plane struct {
 	done   chan struct{} // closed when it has ended
 }
 
+// Kustomize returns what kubectl kustomize makes of a directory, as YAML documents.
+func (p *Plane) Kustomize(ctx context.Context, dir string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, p.cmd.Path, "kustomize", dir)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("kustomize %s: %w\n%s", dir, err, stderr.Bytes())
+	}
+	return out, nil
+}
+
+// AuditLog is where the API server writes down what ServiceAccounts outside of
+// kube-system ask, a line of JSON for each request.
+func (p *Plane) AuditLog() string { return filepath.Join(p.Dir, "audit.log") }
+
 // Launch starts a cluster and does not wait for it. The goroutine that calls it should
 // be locked to its thread, see [Main].
 func Launch(o Options) (*Plane, error) {

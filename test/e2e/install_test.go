@@ -1,0 +1,116 @@
+//go:build linux
+
+package e2e
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
+
+	"github.com/lanyard-io/lanyard/test/e2e/plane"
+)
+
+// Where deploy/kubernetes puts lanyard.
+const (
+	lanyardNamespace = "lanyard"
+	lanyardAccount   = "lanyard"
+	lanyardUser      = "system:serviceaccount:" + lanyardNamespace + ":" + lanyardAccount
+	overlay          = "../../deploy/kubernetes/overlays/repair"
+)
+
+// manifests are the objects of an overlay, as kubectl kustomize makes them.
+func manifests(t *testing.T, dir string) []*unstructured.Unstructured {
+	t.Helper()
+	text, err := plane.Need(t).Kustomize(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*unstructured.Unstructured
+	for d := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096); ; {
+		o := &unstructured.Unstructured{}
+		if err := d.Decode(o); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, o)
+	}
+}
+
+// apply is kubectl apply --server-side as the administrator.
+func apply(t *testing.T, config *rest.Config, objects []*unstructured.Unstructured) {
+	t.Helper()
+	groups, err := restmapper.GetAPIGroupResources(adminClient(t).Discovery())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mapper := restmapper.NewDiscoveryRESTMapper(groups)
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range objects {
+		gvk := o.GroupVersionKind()
+		m, err := mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// A cluster-wide object has no namespace, and so needs none here.
+		_, err = client.Resource(m.Resource).Namespace(o.GetNamespace()).Apply(t.Context(), o.GetName(), o, metav1.ApplyOptions{FieldManager: "operator", Force: true})
+		if err != nil {
+			t.Fatalf("apply %s %s: %v", o.GetKind(), o.GetName(), err)
+		}
+	}
+}
+
+var installed sync.Mutex
+
+// install applies deploy/kubernetes, mode repair, and returns a kubeconfig with a token of
+// lanyard's ServiceAccount. The Deployment's pods are kwok's and do nothing: there is
+// no image, and lanyard runs in the tests. One test at a time has the installation.
+func install(t *testing.T) (kubeconfig string) {
+	t.Helper()
+	installed.Lock()
+	t.Cleanup(installed.Unlock)
+	config := admin(t)
+	apply(t, config, manifests(t, overlay))
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	token, err := adminClient(t).CoreV1().ServiceAccounts(lanyardNamespace).CreateToken(t.Context(), lanyardAccount, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, fmt.Appendf(nil, `apiVersion: v1
+kind: Config
+clusters: [{name: e2e, cluster: {server: %q, certificate-authority-data: %s}}]
+users: [{name: lanyard, user: {token: %s}}]
+contexts: [{name: e2e, context: {cluster: e2e, user: lanyard}}]
+current-context: e2e
+`, config.Host, base64.StdEncoding.EncodeToString(authority(t, config)), token.Status.Token), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// authority is the certificate that the API server's is signed by.
+func authority(t *testing.T, config *rest.Config) []byte {
+	t.Helper()
+	own := rest.CopyConfig(config)
+	if err := rest.LoadTLSFiles(own); err != nil {
+		t.Fatal(err)
+	}
+	return own.CAData
+}
