@@ -53,6 +53,13 @@ func authorize(o DaemonOptions, kube kubernetes.Interface) func(ctx context.Cont
 // the Lease go to the same API server.
 const maxReviews = 4
 
+// reviewPrefix stands before the path that the API server is asked about. Without it every
+// ServiceAccount could read everything: Kubernetes' own ClusterRole system:discovery lets
+// all who are authenticated get /api/*.
+//
+// Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/#discovery-roles
+const reviewPrefix = "/lanyard"
+
 // review asks the API server whose token it is, and whether they may get the path.
 //
 // Sources: https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/
@@ -72,7 +79,7 @@ func review(ctx context.Context, kube kubernetes.Interface, bearer, path string)
 	}
 	may, err := kube.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User: user.Username, UID: user.UID, Groups: user.Groups, Extra: extra,
-		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: path, Verb: "get"},
+		NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: reviewPrefix + path, Verb: "get"},
 	}}, metav1.CreateOptions{})
 	if err != nil {
 		return false, fmt.Errorf("ask the API server what %s may do: %w", user.Username, err)

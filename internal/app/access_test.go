@@ -30,7 +30,7 @@ func apiServer(t *testing.T, reviewErr error) *fake.Clientset {
 	kube.PrependReactor("create", "subjectaccessreviews", func(a clienttesting.Action) (bool, runtime.Object, error) {
 		r := a.(clienttesting.CreateAction).GetObject().(*authorizationv1.SubjectAccessReview).DeepCopy()
 		n := r.Spec.NonResourceAttributes
-		r.Status.Allowed = r.Spec.User == "alice" && n.Path == "/api/v1/status" && n.Verb == "get" && len(r.Spec.Groups) == 1
+		r.Status.Allowed = r.Spec.User == "alice" && n.Path == "/lanyard/api/v1/status" && n.Verb == "get" && len(r.Spec.Groups) == 1
 		return true, r, nil
 	})
 	return kube
