@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
@@ -88,6 +89,11 @@ func install(t *testing.T) (kubeconfig string) {
 	t.Cleanup(installed.Unlock)
 	config := admin(t)
 	apply(t, config, manifests(t, overlay))
+	// What another test's lanyard remembers is not this one's.
+	err := adminClient(t).CoordinationV1().Leases(lanyardNamespace).Delete(t.Context(), "lanyard", metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		t.Fatal(err)
+	}
 	file := filepath.Join(t.TempDir(), "kubeconfig")
 	token, err := adminClient(t).CoreV1().ServiceAccounts(lanyardNamespace).CreateToken(t.Context(), lanyardAccount, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 	if err != nil {

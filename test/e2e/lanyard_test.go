@@ -128,7 +128,7 @@ func (s settings) daemonOptions(log *slog.Logger) app.DaemonOptions {
 		},
 		ConfigFile: s.Config, Override: func(c *desired.Configuration) error { c.Source.Interval = interval; return nil },
 		Lease:  app.Lease{Namespace: lanyardNamespace, Identity: s.Identity, Duration: 4 * time.Second, Renew: 3 * time.Second, Retry: 300 * time.Millisecond},
-		Listen: "127.0.0.1:0", APITokenFile: s.TokenFile, ReloadEvery: 100 * time.Millisecond, Least: least, Version: "e2e",
+		Listen: "127.0.0.1:0", APITokenFile: s.TokenFile, APIAccess: true, ReloadEvery: 100 * time.Millisecond, Least: least, Version: "e2e",
 	}
 }
 
@@ -154,7 +154,12 @@ func (o *operator) run(identity string) *daemon {
 			o.t.Errorf("the daemon ended with %v", err)
 		}
 		if o.t.Failed() {
-			o.t.Logf("the daemon's log:\n%s", log.last(60))
+			o.t.Logf("the daemon's log:\n%s", log.last(25))
+			for _, q := range o.asked() {
+				if q.Annotations["authorization.k8s.io/decision"] != "allow" {
+					o.t.Logf("the API server refused: %s %s", q.Verb, q.RequestURI)
+				}
+			}
 		}
 	})
 	return &daemon{d, o, log}
@@ -214,22 +219,28 @@ type finding struct {
 }
 
 // findings are those of the last round.
-func (d *daemon) findings() (all []finding, err error) {
-	req, err := http.NewRequestWithContext(d.o.t.Context(), http.MethodGet, "http://"+d.Addr().String()+"/api/v1/findings", nil)
+func (d *daemon) findings() ([]finding, error) {
+	var body struct{ Findings []finding }
+	code, err := d.get("/api/v1/findings", apiToken, &body)
+	return body.Findings, errors.Join(err, want("status", code, http.StatusOK))
+}
+
+// get asks the daemon's API; an answer of 200 goes into body, if there is one.
+func (d *daemon) get(path, bearer string, body any) (code int, err error) {
+	req, err := http.NewRequestWithContext(d.o.t.Context(), http.MethodGet, "http://"+d.Addr().String()+path, nil)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	req.Header.Set("Authorization", "Bearer "+apiToken)
+	req.Header.Set("Authorization", "Bearer "+bearer)
 	answer, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
 	defer func() { _ = answer.Body.Close() }()
-	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("status %s", answer.Status)
+	if body == nil || answer.StatusCode != http.StatusOK {
+		return answer.StatusCode, nil
 	}
-	var body struct{ Findings []finding }
-	return body.Findings, json.NewDecoder(answer.Body).Decode(&body)
+	return answer.StatusCode, json.NewDecoder(answer.Body).Decode(body)
 }
 
 // clear waits until nothing is found in the test's namespace.
