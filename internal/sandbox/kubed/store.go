@@ -29,7 +29,7 @@ var (
 
 // How many writes are remembered, and for how long: a sandbox may run for days. An API
 // server's etcd forgets at every fifth minute what is older than five.
-// Source: https://kubernetes.io/docs/reference/command-line-tools-reference/kube-apiserver/ (--etcd-compaction-interval)
+// Source: https://kubernetes.io/docs/reference/command-line-tools-reference/kube-apiserver/, --etcd-compaction-interval.
 const (
 	maxPast  = 10_000
 	pastLife = 10 * time.Minute
