@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -131,7 +132,7 @@ func leaseOf(l Lease) (Lease, error) {
 		if err != nil {
 			return l, errors.New("no namespace for lanyard's Lease: name one with --lease-namespace, or run in a pod")
 		}
-		l.Namespace = string(data)
+		l.Namespace = strings.TrimSpace(string(data))
 	}
 	if l.Identity == "" {
 		host, err := os.Hostname()

@@ -114,12 +114,16 @@ func (s *settings) parse(data []byte) (*desired.Configuration, error) {
 func readFile(name string, most int64) ([]byte, error) {
 	info, err := os.Stat(name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read configuration: %w: name the operator's file with --config", err)
 	}
 	if info.Size() > most {
-		return nil, fmt.Errorf("%s: over %d bytes", name, most)
+		return nil, fmt.Errorf("%s: %d bytes: a configuration has at most %d", name, info.Size(), most)
 	}
-	return os.ReadFile(name)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w: name the operator's file with --config", err)
+	}
+	return data, nil
 }
 
 // sameHands reports whether two configurations differ in guard rails only, which the
