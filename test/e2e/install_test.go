@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 
+	"github.com/lanyard-io/lanyard/internal/sandbox/actors"
 	"github.com/lanyard-io/lanyard/test/e2e/plane"
 )
 
@@ -89,8 +90,13 @@ func install(t *testing.T) (kubeconfig string) {
 	t.Cleanup(installed.Unlock)
 	config := admin(t)
 	apply(t, config, manifests(t, overlay))
+	// The agents that serve credentials run in the tests; lanyard looks for their pods.
+	_, err := adminClient(t).AppsV1().DaemonSets(metav1.NamespaceSystem).Create(t.Context(), actors.NewAgent(), metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatal(err)
+	}
 	// What another test's lanyard remembers is not this one's.
-	err := adminClient(t).CoordinationV1().Leases(lanyardNamespace).Delete(t.Context(), "lanyard", metav1.DeleteOptions{})
+	err = adminClient(t).CoordinationV1().Leases(lanyardNamespace).Delete(t.Context(), "lanyard", metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		t.Fatal(err)
 	}

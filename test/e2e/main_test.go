@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -60,7 +61,11 @@ func namespace(t *testing.T, client kubernetes.Interface) string {
 	})
 	t.Cleanup(func() {
 		eventually(t, "deletion of namespace "+name, func() error {
-			return client.CoreV1().Namespaces().Delete(context.Background(), name, metav1.DeleteOptions{})
+			err := client.CoreV1().Namespaces().Delete(context.Background(), name, metav1.DeleteOptions{})
+			if apierrors.IsNotFound(err) { // by the test itself
+				return nil
+			}
+			return err
 		})
 	})
 	eventually(t, "ServiceAccount default in "+name, func() error {
