@@ -22,6 +22,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if text := os.Getenv(processVar); text != "" {
+		os.Exit(process(text))
+	}
 	app.BridgeKlog(slog.New(slog.DiscardHandler)) // global in klog
 	os.Exit(plane.Main(m))
 }

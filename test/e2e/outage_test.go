@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -147,5 +149,40 @@ func TestNothingIsLeft(t *testing.T) {
 				return nil
 			})
 		})
+	}
+}
+
+// TestLanyardInAnOutage: while the API server is away lanyard lives on, says that it does
+// not lead and writes nothing; when the API server returns it leads again, and repairs
+// what changed in its first moments.
+func TestLanyardInAnOutage(t *testing.T) {
+	o := newOperator(t, fleet())
+	o.ready()
+	d := o.run("one")
+	o.repaired()
+	d.clear()
+	wrote := o.writes()
+	release := plane.Need(t).Hold(t, plane.APIServer)
+	eventually(t, "loss of the Lease", func() error {
+		if code, err := d.get("/readyz", "", nil); err != nil || code == http.StatusOK {
+			return fmt.Errorf("/readyz says %d, %v", code, err)
+		}
+		return nil
+	})
+	if code, err := d.get("/healthz", "", nil); err != nil || code != http.StatusOK {
+		t.Errorf("/healthz says %d, %v; want 200: a restart mends nothing", code, err)
+	}
+	release()
+	eventually(t, "a write after the outage", func() error {
+		return o.patchAccount("irsa", `{"metadata":{"annotations":{"eks.amazonaws.com/token-expiration":"86400"}}}`)
+	})
+	o.repaired()
+	eventually(t, "leading again", func() error {
+		code, err := d.get("/readyz", "", nil)
+		return errors.Join(err, want("/readyz", code, http.StatusOK))
+	})
+	d.clear()
+	if more := o.writes() - wrote; more != 1 {
+		t.Errorf("%d writes in and after the outage, want the one that repairs", more)
 	}
 }
