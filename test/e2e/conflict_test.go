@@ -150,6 +150,9 @@ func TestAnotherManager(t *testing.T) {
 		t.Errorf("the finding names owner %q, want argocd-controller: %+v", f.Owner, f)
 	}
 	d.held("shared", "owner-must-act")
+	if e := o.told("shared", "IdentityFinding", string(diff.AnnotationMismatch)); e.Type != corev1.EventTypeWarning {
+		t.Errorf("%s Event %q, want a warning", e.Type, e.Note)
+	}
 	d.rounds(2)
 	o.annotated("shared", otherRole, "argocd-controller:Apply")
 

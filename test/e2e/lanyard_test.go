@@ -5,6 +5,7 @@ package e2e
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -51,6 +52,7 @@ type operator struct {
 	since      int      // bytes of the audit log when this test began
 	allow      []string // namespaces; the test's own if there are none
 	accept     string   // the commit in source.accept
+	cluster    string   // of EKS; the lab's if empty
 }
 
 // newOperator installs lanyard and gives it a repository with these files.
@@ -100,11 +102,11 @@ func (o *operator) configure(more string) {
 	}
 	text := fmt.Sprintf(`apiVersion: lanyard.io/v1alpha1
 kind: Configuration
-cluster: irsa-lab
+cluster: %s
 mode: repair
 source: {%s}
 allow: [{namespaces: [%s], roles: ["arn:aws:iam::%s:role/*"]}]
-%s`, source, strings.Join(allow, ", "), labAccount, more)
+%s`, cmp.Or(o.cluster, "irsa-lab"), source, strings.Join(allow, ", "), labAccount, more)
 	next := o.configFile() + ".next"
 	o.must(os.WriteFile(next, []byte(text), 0o600))
 	o.must(os.Rename(next, o.configFile()))
@@ -363,6 +365,11 @@ func TestInstalled(t *testing.T) {
 	o.repaired()
 	d.clear()
 	d.rounds(2)
+	for name, effect := range map[string]string{"irsa": "cross", "fresh": "widen"} {
+		if e := o.told(name, "IdentityStep", effect); e.Type != corev1.EventTypeNormal || !strings.HasPrefix(e.Note, "done: ") {
+			t.Errorf("%s Event %q, want a normal one of what was done", e.Type, e.Note)
+		}
+	}
 	wrote := o.writes()
 	d.rounds(3)
 	if more := o.writes() - wrote; wrote < 3 || more != 0 {
