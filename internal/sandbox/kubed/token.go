@@ -34,6 +34,7 @@ const (
 //
 // https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/#bound-service-account-tokens
 type podClaims struct {
+	Audience   []string `json:"aud"` // an array even of one, as Kubernetes writes it
 	Kubernetes struct {
 		Namespace      string   `json:"namespace"`
 		Pod            *claimed `json:"pod,omitempty"`
@@ -136,10 +137,10 @@ func (c *Cluster) sign(sa *corev1.ServiceAccount, pod *corev1.Pod, audiences []s
 	}
 	now := c.clock.Now()
 	claims := jwt.Claims{
-		Issuer: c.issuer, Subject: "system:serviceaccount:" + sa.Namespace + ":" + sa.Name, Audience: audiences, ID: rand.Text(),
+		Issuer: c.issuer, Subject: "system:serviceaccount:" + sa.Namespace + ":" + sa.Name, ID: rand.Text(),
 		IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(life)),
 	}
-	var private podClaims
+	private := podClaims{Audience: audiences}
 	private.Kubernetes.Namespace, private.Kubernetes.ServiceAccount = sa.Namespace, claimed{sa.Name, string(sa.UID)}
 	if pod != nil {
 		private.Kubernetes.Pod = &claimed{pod.Name, string(pod.UID)}

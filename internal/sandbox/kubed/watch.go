@@ -8,25 +8,28 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/watch"
 	clienttesting "k8s.io/client-go/testing"
 )
 
-// The fake's watches panic when a hundred events wait to be read, ignore field
-// selectors, and miss what was deleted between a list and the watch that follows it.
+// The fake's watches panic when a hundred events wait to be read, ignore selectors, and
+// miss what was deleted between a list and the watch that follows it.
 
 // watcher takes events from the tracker's watch as they come, and keeps them for a
 // reader that takes its time.
 type watcher struct {
 	*watch.ProxyWatcher
 	from    watch.Interface
-	matches func(runtime.Object) bool
+	matches func(runtime.Object) bool // nil: all
 	out     chan watch.Event
 	wake    chan struct{}
 
 	mu    sync.Mutex
 	queue []watch.Event
+	shown map[types.UID]bool // what the reader has, where there is a selector
 }
 
 // watch opens a watch that begins with what a list at the resourceVersion would not
@@ -35,6 +38,10 @@ func (c *Cluster) watch(a clienttesting.WatchActionImpl) (watch.Interface, error
 	sel, err := fieldSelector(a.Resource, a.ListOptions.FieldSelector)
 	if err != nil {
 		return nil, err
+	}
+	labelled, err := labels.Parse(a.ListOptions.LabelSelector)
+	if err != nil {
+		return nil, apierrors.NewBadRequest(err.Error())
 	}
 	var since int64
 	if rv := a.ListOptions.ResourceVersion; rv != "" {
@@ -50,11 +57,15 @@ func (c *Cluster) watch(a clienttesting.WatchActionImpl) (watch.Interface, error
 	}
 	out := make(chan watch.Event)
 	w := &watcher{ProxyWatcher: watch.NewProxyWatcher(out), from: from, out: out, wake: make(chan struct{}, 1),
-		matches: func(obj runtime.Object) bool { return sel.Matches(fieldsOf(obj)) }}
-	if sel.Empty() {
-		w.matches = func(runtime.Object) bool { return true }
+		shown: map[types.UID]bool{}}
+	if !sel.Empty() || !labelled.Empty() {
+		w.matches = func(obj runtime.Object) bool {
+			m, err := meta.Accessor(obj)
+			return err == nil && labelled.Matches(labels.Set(m.GetLabels())) && (sel.Empty() || sel.Matches(fieldsOf(obj)))
+		}
 	}
 	for _, obj := range c.list(a.Resource, a.Namespace) {
+		w.know(obj)
 		if versionOf(obj) > since {
 			w.push(watch.Event{Type: watch.Added, Object: obj})
 		}
@@ -62,6 +73,7 @@ func (c *Cluster) watch(a clienttesting.WatchActionImpl) (watch.Interface, error
 	for _, ch := range c.past {
 		if ch.deleted && ch.gvr == a.Resource && (a.Namespace == "" || a.Namespace == ch.namespace) &&
 			since > 0 && ch.version >= since && c.get(ch.key) == nil {
+			w.know(ch.was)
 			w.push(watch.Event{Type: watch.Deleted, Object: ch.was.DeepCopyObject()})
 		}
 	}
@@ -86,8 +98,40 @@ func (w *watcher) drain() {
 	}
 }
 
+// know notes an object of a list that the reader has seen.
+func (w *watcher) know(obj runtime.Object) {
+	if m, err := meta.Accessor(obj); err == nil && w.matches != nil && w.matches(obj) {
+		w.shown[m.GetUID()] = true
+	}
+}
+
+// selected turns an event into what a reader with a selector sees: what begins to match
+// is added to it, what matches no longer is deleted.
+// Source: k8s.io/apiserver, pkg/storage/cacher, convertToWatchEvent.
+func (w *watcher) selected(ev watch.Event) (watch.Event, bool) {
+	m, err := meta.Accessor(ev.Object)
+	if err != nil || w.matches == nil {
+		return ev, err == nil
+	}
+	was, is := w.shown[m.GetUID()], ev.Type != watch.Deleted && w.matches(ev.Object)
+	switch {
+	case is && !was && ev.Type == watch.Modified:
+		ev.Type = watch.Added
+	case was && !is:
+		ev.Type = watch.Deleted
+	}
+	if is {
+		w.shown[m.GetUID()] = true
+	} else {
+		delete(w.shown, m.GetUID())
+	}
+	return ev, is || was
+}
+
+// push gives the reader an event. The cluster's lock is held.
 func (w *watcher) push(ev watch.Event) {
-	if !w.matches(ev.Object) {
+	ev, told := w.selected(ev)
+	if !told {
 		return
 	}
 	w.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 
+	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -174,7 +175,11 @@ func keep(a clienttesting.Action, m metav1.Object, old, obj runtime.Object) erro
 	m.SetDeletionTimestamp(om.GetDeletionTimestamp())
 	m.SetDeletionGracePeriodSeconds(om.GetDeletionGracePeriodSeconds())
 	m.SetGeneration(om.GetGeneration())
-	if countsGenerations(a.GetResource()) && (differs("Spec", old, obj) || differs("Webhooks", old, obj)) {
+	changed := differs("Spec", old, obj) || differs("Webhooks", old, obj)
+	if _, is := obj.(*appsv1.Deployment); is { // whose controller copies annotations to its ReplicaSets
+		changed = changed || !equality.Semantic.DeepEqual(m.GetAnnotations(), om.GetAnnotations())
+	}
+	if countsGenerations(a.GetResource()) && changed {
 		m.SetGeneration(om.GetGeneration() + 1)
 	}
 	return nil
@@ -188,7 +193,11 @@ func differs(field string, a, b runtime.Object) bool {
 // validate checks the metadata that every resource has.
 func validate(gvr schema.GroupVersionResource, m, old metav1.Object, exists bool) error {
 	p := field.NewPath("metadata")
-	errs := validation.ValidateObjectMetaAccessor(m, m.GetNamespace() != "", path.ValidatePathSegmentName, p) //nolint:staticcheck // what the real API server uses still
+	named := path.ValidatePathSegmentName
+	if gvr.Group != "rbac.authorization.k8s.io" { // whose names may be anything that a path may
+		named = validation.NameIsDNSSubdomain
+	}
+	errs := validation.ValidateObjectMetaAccessor(m, m.GetNamespace() != "", validation.ValidateNameFunc(named), p) //nolint:staticcheck // what the real API server uses still
 	if exists {
 		errs = append(errs, validation.ValidateObjectMetaAccessorUpdate(m, old, p)...)
 	}
