@@ -97,7 +97,7 @@ func (a *asker) show(name string) {
 					Annotations map[string]any `json:"f:annotations"`
 				} `json:"f:metadata"`
 			}
-			if m.FieldsV1 != nil && json.Unmarshal(m.FieldsV1.Raw, &fields) == nil && fields.Meta.Annotations["f:"+key] != nil {
+			if m.FieldsV1 != nil && json.Unmarshal(m.FieldsV1.GetRawBytes(), &fields) == nil && fields.Meta.Annotations["f:"+key] != nil {
 				of = append(of, m.Manager+" "+string(m.Operation))
 			}
 		}

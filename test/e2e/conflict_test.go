@@ -78,7 +78,7 @@ func (o *operator) roleOf(name string) (role, managers string, err error) {
 	}
 	var owners []string
 	for _, m := range a.ManagedFields {
-		if m.FieldsV1 != nil && strings.Contains(string(m.FieldsV1.Raw), actors.RoleARNAnnotation) {
+		if m.FieldsV1 != nil && strings.Contains(m.FieldsV1.GetRawString(), actors.RoleARNAnnotation) {
 			owners = append(owners, m.Manager+":"+string(m.Operation))
 		}
 	}
@@ -333,10 +333,10 @@ func TestNamespaceDeleted(t *testing.T) {
 	o.repaired()
 	eventually(t, "the end of the namespace", func() error {
 		_, err := o.kube.CoreV1().Namespaces().Get(t.Context(), doomed, metav1.GetOptions{})
-		if !apierrors.IsNotFound(err) || !g.done("doomed") {
-			return fmt.Errorf("deleted: %v; the namespace: %v", g.done("doomed"), err)
+		if apierrors.IsNotFound(err) && g.done("doomed") {
+			return nil
 		}
-		return nil
+		return errors.Join(err, errors.New("it is there still, or was not deleted"))
 	})
 	d.clear()
 	d.rounds(2)

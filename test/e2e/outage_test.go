@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"errors"
-	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -164,10 +163,8 @@ func TestLanyardInAnOutage(t *testing.T) {
 	wrote := o.writes()
 	release := plane.Need(t).Hold(t, plane.APIServer)
 	eventually(t, "loss of the Lease", func() error {
-		if code, err := d.get("/readyz", "", nil); err != nil || code == http.StatusOK {
-			return fmt.Errorf("/readyz says %d, %v", code, err)
-		}
-		return nil
+		code, err := d.get("/readyz", "", nil)
+		return errors.Join(err, want("/readyz", code, http.StatusServiceUnavailable))
 	})
 	if code, err := d.get("/healthz", "", nil); err != nil || code != http.StatusOK {
 		t.Errorf("/healthz says %d, %v; want 200: a restart mends nothing", code, err)

@@ -193,11 +193,11 @@ func differs(field string, a, b runtime.Object) bool {
 // validate checks the metadata that every resource has.
 func validate(gvr schema.GroupVersionResource, m, old metav1.Object, exists bool) error {
 	p := field.NewPath("metadata")
-	named := path.ValidatePathSegmentName
+	named := path.ValidatePathSegmentName         //nolint:staticcheck // what the real API server uses still
 	if gvr.Group != "rbac.authorization.k8s.io" { // whose names may be anything that a path may
 		named = validation.NameIsDNSSubdomain
 	}
-	errs := validation.ValidateObjectMetaAccessor(m, m.GetNamespace() != "", validation.ValidateNameFunc(named), p) //nolint:staticcheck // what the real API server uses still
+	errs := validation.ValidateObjectMetaAccessor(m, m.GetNamespace() != "", named, p)
 	if exists {
 		errs = append(errs, validation.ValidateObjectMetaAccessorUpdate(m, old, p)...)
 	}
