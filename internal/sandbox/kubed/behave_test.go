@@ -251,6 +251,13 @@ func TestSharedInformer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	factory.Start(ctx.Done())
 	factory.WaitForCacheSync(ctx.Done())
+	// It is synchronized once it has listed. A watch that is opened later shows what an
+	// object has become by then, and not each change of it.
+	for opened := false; !opened; time.Sleep(time.Millisecond) {
+		c.mu.Lock()
+		opened = len(c.watchers) > 0
+		c.mu.Unlock()
+	}
 	for i := range n {
 		if err := c.Seed(pod("demo", fmt.Sprint("after-", i))); err != nil {
 			t.Fatal(err)
