@@ -74,6 +74,8 @@ func readCluster(p Place) []Statement {
 			Resources: []string{p.eks("podidentityassociation/" + p.Cluster + "/*")}, Why: "an association's role and tags: the list does not have them"},
 		{Sid: "ReadAddons", Actions: []string{"eks:DescribeAddon"},
 			Resources: []string{p.eks("addon/" + p.Cluster + "/*/*")}, Why: "which add-on owns an association or an annotation"},
+		{Sid: "ReadNodeGroups", Actions: []string{"eks:DescribeNodegroup"},
+			Resources: []string{p.eks("nodegroup/" + p.Cluster + "/*/*")}, Why: "whose role it is that the Pod Identity agent asks EKS with"},
 		{Sid: "ReadFargateProfiles", Actions: []string{"eks:DescribeFargateProfile"},
 			Resources: []string{p.eks("fargateprofile/" + p.Cluster + "/*/*")}, Why: "pods on Fargate have no Pod Identity"},
 	}
@@ -82,7 +84,7 @@ func readCluster(p Place) []Statement {
 func readRoles(roles, providers string) []Statement {
 	return []Statement{
 		{Sid: "ReadAccount", Actions: []string{"iam:GetAccountAuthorizationDetails", "iam:GetAccountSummary", "iam:ListOpenIDConnectProviders", "iam:ListRoles"},
-			Resources: []string{"*"}, Why: "trust policies in bulk, their size quota, and providers. IAM knows no narrower resource for these. ListRoles takes the place of GetAccountAuthorizationDetails where that is refused"},
+			Resources: []string{"*"}, Why: "trust and permission policies in bulk, the size quota, and providers. IAM knows no narrower resource for these. ListRoles takes the place of GetAccountAuthorizationDetails where that is refused"},
 		{Sid: "ReadRoles", Actions: []string{"iam:GetRole"},
 			Resources: []string{roles}, Why: "one trust policy, where that is fewer calls, and right before and after each write"},
 		{Sid: "ReadProviders", Actions: []string{"iam:GetOpenIDConnectProvider"},

@@ -26,13 +26,30 @@ var readRules = []Rule{
 	{Group: "apps", Resources: []string{"daemonsets", "deployments", "replicasets", "statefulsets"}, Verbs: []string{"list", "watch"}, Why: "which workloads use a ServiceAccount"},
 	{Group: "batch", Resources: []string{"cronjobs", "jobs"}, Verbs: []string{"list", "watch"}, Why: "as above"},
 	{Group: "admissionregistration.k8s.io", Resources: []string{"mutatingwebhookconfigurations"}, Names: []string{"pod-identity-webhook"}, Verbs: []string{"list", "watch"}, Why: "the webhook that EKS runs, and no other"},
+	{Group: "policy", Resources: []string{"poddisruptionbudgets"}, Verbs: []string{"list", "watch"}, Why: "whether a restart may evict one pod"},
+	{Group: "networking.k8s.io", Resources: []string{"networkpolicies"}, Verbs: []string{"list", "watch"}, Why: "whether pods would reach the Pod Identity agent"},
 	{Paths: []string{"/.well-known/openid-configuration"}, Verbs: []string{"get"}, Why: "the issuer: is this the cluster that is meant?"},
+	{Paths: []string{"/apis"}, Verbs: []string{"get"}, Why: "which kinds the cluster has, for some of which there are rules below"},
 	{Group: "events.k8s.io", Resources: []string{"events"}, Verbs: []string{"create"}, Why: "Events on ServiceAccounts: each step, and each new critical finding"},
 }
 
+// readers are what says that others use a ServiceAccount's IRSA. They are read where the
+// cluster has these kinds.
+var readers = []Rule{
+	{Group: "cert-manager.io", Resources: []string{"clusterissuers", "issuers"}, Verbs: []string{"list"}, Why: "who else uses a ServiceAccount's IRSA: their specs name it, and no Secret is read"},
+	{Group: "external-secrets.io", Resources: []string{"clustersecretstores", "secretstores"}, Verbs: []string{"list"}, Why: "as above"},
+	{Group: "keda.sh", Resources: []string{"clustertriggerauthentications", "scaledjobs", "scaledobjects", "triggerauthentications"}, Verbs: []string{"list"}, Why: "as above"},
+	{Group: "secrets-store.csi.x-k8s.io", Resources: []string{"secretproviderclasses"}, Verbs: []string{"list"}, Why: "as above"},
+	{Group: "storage.k8s.io", Resources: []string{"csidrivers"}, Names: []string{"s3.csi.aws.com"}, Verbs: []string{"get"}, Why: "whether there is Mountpoint for S3: only then are its volumes listed"},
+	{Resources: []string{"persistentvolumes"}, Verbs: []string{"list"}, Why: "as above"},
+}
+
+// Readers returns the rules by which objects of kinds besides Kubernetes' own are read.
+func Readers() []Rule { return slices.Clone(readers) }
+
 // rules returns the rules of the ClusterRole, and of the Role beside lanyard.
 func (w Wants) rules() (all, own []Rule) {
-	all = slices.Clone(readRules)
+	all = append(slices.Clone(readRules), readers...)
 	if w.Mode == "repair" {
 		all = append(all,
 			Rule{Resources: []string{"namespaces"}, Verbs: []string{"get"}, Why: "right before a write, and right after it"},

@@ -229,6 +229,9 @@ func (f filler) fill(v reflect.Value) {
 	case live.Credential:
 		v.SetString(string(live.CredentialBroken))
 		return
+	case live.Proxy:
+		v.SetString(string(live.ProxyUnexempted))
+		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:

@@ -30,10 +30,14 @@ type Facts struct {
 	Pods            []Pod            `json:"pods,omitempty"`
 	Nodes           []Node           `json:"nodes,omitempty"`
 	Webhook         Webhook          `json:"webhook,omitzero"`
+	Budgets         []Budget         `json:"podDisruptionBudgets,omitempty"`
+	NetworkPolicies []NetworkPolicy  `json:"networkPolicies,omitempty"` // those that bound egress only
+	Readers         []Reader         `json:"annotationReaders,omitempty"`
 
 	Associations    []Association    `json:"associations,omitempty"`
 	Addons          []Addon          `json:"addons,omitempty"`
 	FargateProfiles []FargateProfile `json:"fargateProfiles,omitempty"`
+	NodeGroups      []NodeGroup      `json:"nodeGroups,omitempty"`
 
 	Accounts  []Account      `json:"accounts,omitempty"`
 	Roles     []Role         `json:"roles,omitempty"`
@@ -121,8 +125,16 @@ type Workload struct {
 	Owner          WorkloadRef       `json:"owner,omitzero"`      // a Job's CronJob
 	PodLabels      map[string]string `json:"podLabels,omitempty"`
 	NodeSelector   map[string]string `json:"nodeSelector,omitempty"`
+	NodeAffinity   []NodeTerm        `json:"nodeAffinity,omitempty"` // required during scheduling; the terms are alternatives
+	Tolerations    []Toleration      `json:"tolerations,omitempty"`
 	OS             string            `json:"os,omitempty"` // linux or windows, from spec.os or the node selector
 	Scheduler      string            `json:"scheduler,omitempty"`
+	HostNetwork    bool              `json:"hostNetwork,omitempty"`
+	Strategy       Strategy          `json:"strategy,omitzero"`
+	Containers     []Template        `json:"containers,omitempty"`            // init containers first
+	TokenConflict  string            `json:"tokenConflict,omitempty"`         // what stands where the webhook would put Pod Identity's token
+	SecretClasses  []string          `json:"secretProviderClasses,omitempty"` // that a volume of the Secrets Store CSI driver names
+	Claims         []string          `json:"claims,omitempty"`                // PersistentVolumeClaims; those of a StatefulSet's templates end in *
 }
 
 // Credential is where a container really gets its AWS credentials from, by its
@@ -187,6 +199,9 @@ type Node struct {
 	Ready         bool      `json:"ready,omitempty"`
 	Unschedulable bool      `json:"unschedulable,omitempty"`
 	AgentReady    bool      `json:"agentReady,omitempty"` // a Ready eks-pod-identity-agent pod, or compute type auto
+
+	Labels map[string]string `json:"labels,omitempty"`
+	Taints []Taint           `json:"taints,omitempty"`
 }
 
 // Webhook is the MutatingWebhookConfiguration pod-identity-webhook.
@@ -239,11 +254,20 @@ type FargateSelector struct {
 	Labels    map[string]string `json:"labels,omitempty"`
 }
 
+// NodeGroup is an EKS managed node group; its nodes bear the label
+// eks.amazonaws.com/nodegroup.
+type NodeGroup struct {
+	Name      string           `json:"name"`
+	Role      identity.RoleARN `json:"nodeRoleARN,omitzero"`
+	Described bool             `json:"described"`
+}
+
 // Account is what concerns a whole AWS account.
 type Account struct {
-	ID             string `json:"id"`
-	TrustSizeQuota int    `json:"trustSizeQuota,omitempty"` // characters; GetAccountSummary, AssumeRolePolicySizeQuota
-	Roles          int    `json:"roles,omitempty"`          // GetAccountSummary
+	ID                string `json:"id"`
+	TrustSizeQuota    int    `json:"trustSizeQuota,omitempty"`    // characters; GetAccountSummary, AssumeRolePolicySizeQuota
+	Roles             int    `json:"roles,omitempty"`             // GetAccountSummary
+	IdentityProviders int    `json:"identityProviders,omitempty"` // OIDC and SAML together; GetAccountSummary, Providers
 }
 
 // Role is an IAM role that was asked for.
@@ -254,6 +278,8 @@ type Role struct {
 	MaxSessionSeconds int               `json:"maxSessionSeconds,omitempty"`
 	Tags              map[string]string `json:"tags,omitempty"` // absent where the read was ListRoles, which omits them
 	CreatedAt         time.Time         `json:"createdAt,omitzero"`
+	PoliciesRead      bool              `json:"policiesRead,omitempty"` // its permission policies are told below
+	Policies          []Policy          `json:"policies,omitempty"`     // inline and managed, by name
 }
 
 // OIDCProvider is an IAM OpenID Connect provider.

@@ -48,6 +48,9 @@ const (
 	SourceNodes           Source = "kubernetes:nodes"
 	SourceWebhook         Source = "kubernetes:mutatingwebhookconfigurations"
 	SourceIssuer          Source = "kubernetes:openid-configuration"
+	SourceBudgets         Source = "kubernetes:poddisruptionbudgets"
+	SourceNetworkPolicies Source = "kubernetes:networkpolicies"
+	SourceReaders         Source = "kubernetes:annotation-readers" // scope: the resource, "secretstores.external-secrets.io"
 
 	SourceCluster              Source = "eks:DescribeCluster"
 	SourceListAssociations     Source = "eks:ListPodIdentityAssociations"
@@ -56,6 +59,7 @@ const (
 	SourceDescribeAddon        Source = "eks:DescribeAddon"
 	SourceListFargateProfiles  Source = "eks:ListFargateProfiles"
 	SourceDescribeFargate      Source = "eks:DescribeFargateProfile"
+	SourceDescribeNodeGroup    Source = "eks:DescribeNodegroup"
 	SourceRole                 Source = "iam:GetRole"
 	SourceRoles                Source = "iam:ListRoles"
 	SourceAuthorizationDetails Source = "iam:GetAccountAuthorizationDetails"
@@ -68,6 +72,7 @@ const (
 
 var sources = []Source{
 	SourceServiceAccounts, SourceNamespaces, SourcePods, SourceWorkloads, SourceNodes, SourceWebhook, SourceIssuer,
+	SourceBudgets, SourceNetworkPolicies, SourceReaders, SourceDescribeNodeGroup,
 	SourceCluster, SourceListAssociations, SourceDescribeAssociation, SourceListAddons, SourceDescribeAddon,
 	SourceListFargateProfiles, SourceDescribeFargate, SourceRole, SourceRoles, SourceAuthorizationDetails,
 	SourceListProviders, SourceProvider, SourceAccountSummary, SourceAssumeRole, SourceCallerIdentity,

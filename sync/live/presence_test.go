@@ -27,6 +27,7 @@ var (
 		live.SourceListFargateProfiles, live.SourceDescribeFargate, live.SourceRole, live.SourceRoles,
 		live.SourceAuthorizationDetails, live.SourceListProviders, live.SourceProvider, live.SourceAccountSummary,
 		live.SourceAssumeRole, live.SourceCallerIdentity,
+		live.SourceBudgets, live.SourceNetworkPolicies, live.SourceReaders, live.SourceDescribeNodeGroup,
 	}
 )
 
@@ -47,7 +48,8 @@ func inhabited() live.Facts {
 	f.Pods = []live.Pod{{Namespace: "demo", ServiceAccount: "reader", Name: "reader-1", Phase: "Running"}}
 	f.Workloads = []live.Workload{{Namespace: "demo", ServiceAccount: "reader", Kind: "Deployment", Name: "reader"}}
 	f.Nodes = []live.Node{{Name: "ip-10-0-0-1"}}
-	f.Roles = []live.Role{{ARN: role, Presence: live.Present, TrustPolicy: `{"Version":"2012-10-17","Statement":[]}`}}
+	f.Roles = []live.Role{{ARN: role, Presence: live.Present, TrustPolicy: `{"Version":"2012-10-17","Statement":[]}`, PoliciesRead: true}}
+	f.NodeGroups = []live.NodeGroup{{Name: "general", Described: true}}
 	f.Providers = []live.OIDCProvider{{ARN: provider, Account: account, Described: true}}
 	f.Accounts[0].TrustSizeQuota = 2048
 	return f
@@ -94,6 +96,9 @@ func lookups() []lookup {
 		{"Node", func(s *live.Snapshot) live.Presence { _, p := s.Node("ip-10-0-0-1"); return p },
 			map[live.Source]string{live.SourceNodes: "ip-10-0-0-1"}, live.Absent, stale},
 		{"Role", func(s *live.Snapshot) live.Presence { _, p := s.Role(role); return p }, nil, live.Unknown, whole},
+		{"Policies", func(s *live.Snapshot) live.Presence { _, p := s.Policies(role); return p }, nil, live.Unknown, whole},
+		{"NodeGroup", func(s *live.Snapshot) live.Presence { _, p := s.NodeGroup("general"); return p },
+			map[live.Source]string{live.SourceDescribeNodeGroup: "general"}, live.Absent, stale},
 		{"Trust", func(s *live.Snapshot) live.Presence { _, p, _ := s.Trust(role); return p }, nil, live.Unknown, whole},
 		{"Provider", func(s *live.Snapshot) live.Presence { _, p := s.Provider(provider); return p },
 			map[live.Source]string{live.SourceListProviders: account, live.SourceAssumeRole: account, live.SourceProvider: provider}, live.Absent, whole},
@@ -294,5 +299,20 @@ func TestGapString(t *testing.T) {
 		if got := fmt.Sprint(tt.gap); got != tt.want {
 			t.Errorf("%+v: %q, want %q", tt.gap, got, tt.want)
 		}
+	}
+}
+
+// TestPoliciesUnread: a role that was read without its permission policies has an
+// unknown number of them, not none.
+func TestPoliciesUnread(t *testing.T) {
+	t.Parallel()
+	f := inhabited()
+	f.Roles[0].PoliciesRead = false
+	if got, p := index(t, f).Policies(role); p != live.Unknown || got != nil {
+		t.Errorf("policies that were not read: %v, %s; want unknown", got, p)
+	}
+	f.NodeGroups[0].Described = false
+	if _, p := index(t, f).NodeGroup("general"); p != live.Unknown {
+		t.Errorf("a node group that was not described: %s, want unknown", p)
 	}
 }

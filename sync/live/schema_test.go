@@ -109,6 +109,7 @@ var words = map[reflect.Type][]any{
 	reflect.TypeFor[live.Presence]():   {live.Unknown, live.Present, live.Absent},
 	reflect.TypeFor[live.GapReason]():  {live.GapRefused, live.GapThrottled, live.GapTruncated, live.GapFailed, live.GapUnconfigured},
 	reflect.TypeFor[live.Credential](): {live.CredentialPodIdentity, live.CredentialIRSA, live.CredentialBoth, live.CredentialStatic, live.CredentialProfile, live.CredentialBroken, live.CredentialNone},
+	reflect.TypeFor[live.Proxy]():      {live.ProxyNone, live.ProxyExempt, live.ProxyUnexempted, live.ProxyUnseen},
 }
 
 func (g generator) schema(t reflect.Type) object {
@@ -352,18 +353,32 @@ ServiceAccounts.Namespace ServiceAccounts.Name ServiceAccounts.UID ServiceAccoun
 ServiceAccounts.Annotations ServiceAccounts.Managers.Annotation ServiceAccounts.Managers.Manager
 ServiceAccounts.Managers.Operation ServiceAccounts.Tool
 Workloads.Namespace Workloads.Kind Workloads.Name Workloads.UID Workloads.ServiceAccount Workloads.Owner.Kind
-Workloads.Owner.Name Workloads.PodLabels Workloads.NodeSelector Workloads.OS Workloads.Scheduler
+Workloads.Owner.Name Workloads.PodLabels Workloads.NodeSelector
+Workloads.NodeAffinity.Labels.Key Workloads.NodeAffinity.Labels.Operator Workloads.NodeAffinity.Labels.Values
+Workloads.NodeAffinity.Fields.Key Workloads.NodeAffinity.Fields.Operator Workloads.NodeAffinity.Fields.Values
+Workloads.Tolerations.Key Workloads.Tolerations.Operator Workloads.Tolerations.Value Workloads.Tolerations.Effect
+Workloads.OS Workloads.Scheduler Workloads.Strategy.Type Workloads.Strategy.MaxUnavailable Workloads.Strategy.MaxSurge
+Workloads.Containers.Name Workloads.Containers.Image Workloads.Containers.Variables Workloads.TokenConflict
+Workloads.SecretClasses Workloads.Claims
 Pods.Namespace Pods.Name Pods.UID Pods.ServiceAccount Pods.Node Pods.Owner.Kind Pods.Owner.Name Pods.Phase
 Pods.Labels Pods.Containers.Name Pods.Containers.Role Pods.Containers.Audience Pods.Containers.Why
-Nodes.Name Nodes.ComputeType Nodes.OS
+Nodes.Name Nodes.ComputeType Nodes.OS Nodes.Labels Nodes.Taints.Key Nodes.Taints.Value Nodes.Taints.Effect
 Webhook.FailurePolicy
+Budgets.Namespace Budgets.Name Budgets.Selector.Labels Budgets.Selector.Requirements.Key
+Budgets.Selector.Requirements.Operator Budgets.Selector.Requirements.Values
+NetworkPolicies.Namespace NetworkPolicies.Name NetworkPolicies.Selector.Labels NetworkPolicies.Selector.Requirements.Key
+NetworkPolicies.Selector.Requirements.Operator NetworkPolicies.Selector.Requirements.Values
+Readers.Kind Readers.Namespace Readers.Name Readers.Field Readers.ServiceAccount Readers.Claim Readers.Scaled.Kind Readers.Scaled.Name
 Associations.Namespace Associations.ServiceAccount Associations.ID Associations.ARN Associations.OwnerARN
 Associations.ExternalID Associations.SessionPolicy Associations.Tags
 Addons.Name Addons.Version Addons.Status Addons.ServiceAccountRole Addons.Associations
 FargateProfiles.Name FargateProfiles.Status FargateProfiles.Selectors.Namespace
 FargateProfiles.Selectors.Labels
+NodeGroups.Name
 Accounts.ID
-Roles.TrustPolicy Roles.Tags
+Roles.TrustPolicy Roles.Tags Roles.Policies.Name Roles.Policies.ARN Roles.Policies.Statements.Sid
+Roles.Policies.Statements.Actions Roles.Policies.Statements.Resources Roles.Policies.Statements.Conditions.Operator
+Roles.Policies.Statements.Conditions.Key Roles.Policies.Statements.Conditions.Values
 Providers.ARN Providers.Account Providers.URL Providers.ClientIDs
 Gaps.Scope Gaps.Message
 `

@@ -24,6 +24,7 @@ type Snapshot struct {
 	pods         map[identity.Subject][]Pod // live ones
 	workloads    map[identity.Subject][]Workload
 	nodes        map[string]Node
+	groups       map[string]NodeGroup
 	roles        map[identity.RoleARN]Role
 	providers    map[string]OIDCProvider
 	quotas       map[string]int
@@ -91,6 +92,7 @@ func NewWith(f Facts, documents *Documents) (*Snapshot, error) {
 		pods:         make(map[identity.Subject][]Pod),
 		workloads:    make(map[identity.Subject][]Workload),
 		nodes:        make(map[string]Node, len(f.Nodes)),
+		groups:       make(map[string]NodeGroup, len(f.NodeGroups)),
 		roles:        make(map[identity.RoleARN]Role, len(f.Roles)),
 		providers:    make(map[string]OIDCProvider, len(f.Providers)),
 		quotas:       make(map[string]int, len(f.Accounts)),
@@ -115,6 +117,9 @@ func (s *Snapshot) index() error {
 	}
 	for _, n := range s.facts.Nodes {
 		errs = append(errs, put(s.nodes, n.Name, n, "node"))
+	}
+	for _, g := range s.facts.NodeGroups {
+		errs = append(errs, put(s.groups, g.Name, g, "node group"))
 	}
 	for _, r := range s.facts.Roles {
 		errs = append(errs, put(s.roles, r.ARN, r, "role"))
@@ -288,6 +293,29 @@ func (s *Snapshot) Trust(arn identity.RoleARN) (*trust.Document, Presence, error
 	doc, err := s.documents.parse(r.TrustPolicy)
 	return doc, Present, err
 }
+
+// Policies returns what a role's permission policies say that matters to a migration:
+// Present where all of them were read, even if there is nothing.
+func (s *Snapshot) Policies(arn identity.RoleARN) ([]Policy, Presence) {
+	r, presence := s.Role(arn)
+	if presence == Present && !r.PoliciesRead {
+		return nil, Unknown
+	}
+	return r.Policies, presence
+}
+
+// NodeGroup looks a managed node group up. One that was listed, but not described, is
+// Unknown.
+func (s *Snapshot) NodeGroup(name string) (NodeGroup, Presence) {
+	g, ok := s.groups[name]
+	if ok && !g.Described {
+		return g, Unknown
+	}
+	return g, s.found(ok, name, SourceDescribeNodeGroup)
+}
+
+// Whole reports whether nothing of the sources went unread.
+func (s *Snapshot) Whole(sources ...Source) bool { return !slices.ContainsFunc(sources, s.Unread) }
 
 // Provider looks up the IAM OIDC provider by ARN, in an account that was read.
 func (s *Snapshot) Provider(arn string) (OIDCProvider, Presence) {

@@ -155,7 +155,7 @@ func stillOpen(before []live.Gap, now *gaps, subjects []identity.Subject, roles 
 		read[arn.String()] = true
 	}
 	for _, gap := range before {
-		informed := strings.HasPrefix(string(gap.Source), "kubernetes:") && gap.Source != live.SourceIssuer
+		informed := strings.HasPrefix(string(gap.Source), "kubernetes:") && gap.Source != live.SourceIssuer && gap.Source != live.SourceReaders
 		if !informed && !read[gap.Scope] {
 			now.put(gap)
 		}

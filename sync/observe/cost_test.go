@@ -98,6 +98,11 @@ func (c *counted) DescribeFargateProfile(context.Context, *eks.DescribeFargatePr
 	return &eks.DescribeFargateProfileOutput{FargateProfile: &ekstypes.FargateProfile{}}, nil
 }
 
+func (c *counted) DescribeNodegroup(context.Context, *eks.DescribeNodegroupInput, ...func(*eks.Options)) (*eks.DescribeNodegroupOutput, error) {
+	c.count("DescribeNodegroup")
+	return &eks.DescribeNodegroupOutput{Nodegroup: &ekstypes.Nodegroup{NodeRole: aws.String(c.roleARN(0))}}, nil
+}
+
 func (c *counted) GetRole(context.Context, *iam.GetRoleInput, ...func(*iam.Options)) (*iam.GetRoleOutput, error) {
 	c.count("GetRole")
 	return nil, code("AccessDenied")

@@ -118,12 +118,19 @@ func shadow(out *live.Container, env map[string]variable, mounts []corev1.Volume
 			return
 		}
 	}
+	if profileMount(mounts) != "" {
+		out.Credential, out.Why = live.CredentialProfile, "a volume is mounted over an AWS profile directory: what it holds is not visible"
+	}
+}
+
+// profileMount returns the path at which a volume hides an AWS profile, if one does.
+func profileMount(mounts []corev1.VolumeMount) string {
 	for _, m := range mounts {
 		if p := slashed(m.MountPath); strings.HasSuffix(p, "/.aws") || strings.HasSuffix(p, "/.aws/config") || strings.HasSuffix(p, "/.aws/credentials") {
-			out.Credential, out.Why = live.CredentialProfile, "a volume is mounted over an AWS profile directory: what it holds is not visible"
-			return
+			return p
 		}
 	}
+	return ""
 }
 
 // variable is one environment variable. Its value leaves this file only as a role's ARN.

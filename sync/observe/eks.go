@@ -202,6 +202,39 @@ func (o *Observer) describeFargate(ctx context.Context, name string) (live.Farga
 	return p, nil
 }
 
+// nodeGroups reads the managed node groups that nodes name by their label: whose role it
+// is that the Pod Identity agent asks EKS with. Without nodes nobody asks.
+// Source: https://docs.aws.amazon.com/eks/latest/userguide/managed-node-groups.html
+func (o *Observer) nodeGroups(ctx context.Context, nodes []live.Node, now time.Time, g *gaps) []live.NodeGroup {
+	var names []string
+	for _, n := range nodes {
+		if name := n.Labels[eksPrefix+"nodegroup"]; name != "" {
+			names = append(names, name)
+		}
+	}
+	return describeNamed(o, &o.groupsSeen, names, true, now, g, live.SourceDescribeNodeGroup,
+		func(name string) (live.NodeGroup, error) { return o.describeNodeGroup(ctx, name) },
+		func(name string) live.NodeGroup { return live.NodeGroup{Name: name} })
+}
+
+func (o *Observer) describeNodeGroup(ctx context.Context, name string) (live.NodeGroup, error) {
+	out, err := ask(ctx, o.eks, o.opts.EKS.DescribeNodegroup, &eks.DescribeNodegroupInput{ClusterName: &o.opts.Cluster, NodegroupName: &name})
+	if missing(err) { // deleted, and its last nodes are on their way
+		return live.NodeGroup{Name: name, Described: true}, nil
+	}
+	if err != nil {
+		return live.NodeGroup{}, err
+	}
+	if out.Nodegroup == nil {
+		return live.NodeGroup{}, errors.New("EKS answered without a node group")
+	}
+	role, err := identity.ParseRoleARN(aws.ToString(out.Nodegroup.NodeRole))
+	if err != nil {
+		return live.NodeGroup{}, fmt.Errorf("the node group's role: %w", err)
+	}
+	return live.NodeGroup{Name: name, Role: role, Described: true}, nil
+}
+
 // describeNamed describes what is due of things that are listed by name. Those that
 // cannot be described stay in the list, bare.
 func describeNamed[V any](o *Observer, seen *rolling[string, V], names []string, whole bool, now time.Time, g *gaps,

@@ -41,7 +41,7 @@ func TestObserveAWS(t *testing.T) {
 		Selectors: []live.FargateSelector{{Namespace: "karpenter", Labels: map[string]string{"a": "*"}}}}}, f.FargateProfiles); d != "" {
 		t.Errorf("Fargate profiles (-want +got):\n%s", d)
 	}
-	if d := cmp.Diff([]live.Account{{ID: acct, TrustSizeQuota: 2048, Roles: 1}}, f.Accounts); d != "" {
+	if d := cmp.Diff([]live.Account{{ID: acct, TrustSizeQuota: 2048, Roles: 1, IdentityProviders: 1}}, f.Accounts); d != "" {
 		t.Errorf("accounts (-want +got):\n%s", d)
 	}
 	r, presence := s.Role(role)

@@ -113,6 +113,7 @@ func nodeFacts(n *corev1.Node) live.Node {
 	return live.Node{
 		Name: n.Name, ComputeType: compute, OS: cmp.Or(n.Labels[corev1.LabelOSStable], n.Status.NodeInfo.OperatingSystem),
 		CreatedAt: n.CreationTimestamp.UTC(), Unschedulable: n.Spec.Unschedulable, AgentReady: compute == "auto",
+		Labels: n.Labels, Taints: taints(n.Spec.Taints),
 		Ready: slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
 			return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
 		}),

@@ -79,6 +79,9 @@ type Observer struct {
 	described    rolling[string, live.Association]
 	addonsSeen   rolling[string, live.Addon]
 	profilesSeen rolling[string, live.FargateProfile]
+	groupsSeen   rolling[string, live.NodeGroup]
+	readersSeen  []live.Reader // as last read
+	readersAt    time.Time
 	accounts     map[string]*account
 }
 
@@ -231,7 +234,9 @@ func (o *Observer) Observe(ctx context.Context, want Ask) (*live.Snapshot, error
 	reads.Go(func() { f.Associations = o.associations(ctx, now, g) })
 	reads.Go(func() { f.Addons = o.addons(ctx, now, g) })
 	reads.Go(func() { f.FargateProfiles = o.fargateProfiles(ctx, now, g) })
+	reads.Go(func() { f.Readers = o.annotationReaders(ctx, now, g) })
 	o.kubernetes(&f, g)
+	reads.Go(func() { f.NodeGroups = o.nodeGroups(ctx, f.Nodes, now, g) })
 	reads.Wait()
 	if err := foreignCaller(f.Cluster, cluster.Account); err != nil {
 		return nil, err
@@ -287,6 +292,14 @@ func (o *Observer) kubernetes(f *live.Facts, g *gaps) {
 			f.Webhook = hook
 		}
 	}
+	f.Budgets = slices.DeleteFunc(cached[live.Budget](w["poddisruptionbudgets"]), func(b live.Budget) bool { return b.Name == "" })
+	slices.SortFunc(f.Budgets, func(a, b live.Budget) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	f.NetworkPolicies = slices.DeleteFunc(cached[live.NetworkPolicy](w["networkpolicies"]), func(p live.NetworkPolicy) bool { return p.Name == "" })
+	slices.SortFunc(f.NetworkPolicies, func(a, b live.NetworkPolicy) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
 	p := parts{pods: cached[podSeen](w["pods"]), nodes: cached[live.Node](w["nodes"]), replicaSets: cached[live.Workload](w["replicasets"])}
 	for _, name := range workloads {
 		if name != "replicasets" {
@@ -323,6 +336,7 @@ func (o *Observer) visits(ctx context.Context, f *live.Facts, cluster identity.C
 		})
 	}
 	reads.Wait()
+	o.chains(ctx, done)
 	for _, v := range done {
 		v.report(f)
 	}
@@ -343,7 +357,7 @@ func (v *visit) report(f *live.Facts) {
 		f.Accounts = append(f.Accounts, *v.facts.account)
 	}
 	f.Providers = append(f.Providers, v.facts.providers...)
-	f.Roles = append(f.Roles, slices.Collect(maps.Values(v.roles))...)
+	f.Roles = append(f.Roles, v.withPolicies()...)
 	slices.SortFunc(f.Providers, func(a, b live.OIDCProvider) int { return cmp.Compare(a.ARN, b.ARN) })
 	slices.SortFunc(f.Roles, func(a, b live.Role) int { return a.ARN.Compare(b.ARN) })
 }
@@ -364,6 +378,9 @@ func named(f *live.Facts) map[identity.RoleARN]bool {
 		for _, c := range p.Containers {
 			add(c.Role)
 		}
+	}
+	for _, n := range f.NodeGroups {
+		out[n.Role] = true
 	}
 	for _, a := range f.Associations {
 		if a.Described {

@@ -21,7 +21,7 @@ import (
 // Roles are read in bulk or one by one, whichever is fewer calls. In bulk there are
 // two ways:
 //
-//	GetAccountAuthorizationDetails  trust, tags; a broad permission, so it may be refused
+//	GetAccountAuthorizationDetails  trust, tags, policies; a broad permission, so it may be refused
 //	ListRoles                       trust, session duration; no tags
 //
 // GetAccountSummary, asked anyway for the size quota of trust policies, says how many
@@ -33,12 +33,17 @@ import (
 // at in between too. A small fleet in an account of 5,000 roles pays six pages for that,
 // once in the interval. Where neither bulk read is granted, such roles stay unseen.
 // Source: https://docs.aws.amazon.com/IAM/latest/APIReference/API_GetAccountAuthorizationDetails.html
+//
+// Permission policies come with GetAccountAuthorizationDetails and in no other way: role by
+// role they would cost two calls and two more for each managed policy. So they are as old
+// as the latest sweep, and a role that is new since brings the next one forward.
 
 const (
-	iamPage     = 1000      // the largest page of IAM's lists
-	blindly     = 10        // roles to read one by one where nobody says how many pages there are
-	maxSingly   = 500       // roles to read one by one where both bulk reads are refused
-	detailsRest = time.Hour // before a refused GetAccountAuthorizationDetails is tried again
+	iamPage     = 1000            // the largest page of IAM's lists
+	blindly     = 10              // roles to read one by one where nobody says how many pages there are
+	maxSingly   = 500             // roles to read one by one where both bulk reads are refused
+	detailsRest = time.Hour       // before a refused GetAccountAuthorizationDetails is tried again
+	sweepRest   = 5 * time.Minute // between two sweeps for the policies of new roles
 )
 
 // ourSid begins the Sids of lanyard's own statements (design.md section 5).
@@ -51,6 +56,9 @@ type account struct {
 	noDetails  time.Time // until when GetAccountAuthorizationDetails counts as refused
 	sweepAt    time.Time // when to read in bulk whatever is asked for; zero before the first look
 	seen       live.Account
+	policies   map[identity.RoleARN][]live.Policy // as the latest GetAccountAuthorizationDetails told; nil before it
+	policiesAt time.Time
+	chained    map[identity.RoleARN]bool // roles that others' policies name
 	ourMarksOn map[identity.RoleARN]bool // roles whose trust bore a statement of lanyard's
 }
 
@@ -59,7 +67,7 @@ func (o *Observer) account(id string) *account {
 	defer o.mu.Unlock()
 	a := o.accounts[id]
 	if a == nil {
-		a = &account{line: newLine(o.limits.IAM, o.limits), ourMarksOn: map[identity.RoleARN]bool{}}
+		a = &account{line: newLine(o.limits.IAM, o.limits), ourMarksOn: map[identity.RoleARN]bool{}, chained: map[identity.RoleARN]bool{}}
 		o.accounts[id] = a
 	}
 	return a
@@ -129,6 +137,7 @@ func (v *visit) summary(ctx context.Context) {
 	}
 	v.facts.account.TrustSizeQuota = int(out.SummaryMap["AssumeRolePolicySizeQuota"])
 	v.facts.account.Roles = int(out.SummaryMap["Roles"])
+	v.facts.account.IdentityProviders = int(out.SummaryMap["Providers"])
 	v.o.mu.Lock()
 	defer v.o.mu.Unlock()
 	v.a.seen = *v.facts.account
@@ -142,7 +151,13 @@ func (v *visit) readRoles(ctx context.Context) {
 			v.roles[arn] = live.Role{ARN: arn}
 		}
 	}
-	expected, noDetails, sweep := v.a.pages, v.now.Before(v.a.noDetails), !v.now.Before(v.a.sweepAt)
+	for arn := range v.a.chained {
+		if _, asked := v.roles[arn]; !asked {
+			v.roles[arn] = live.Role{ARN: arn}
+		}
+	}
+	expected, noDetails := v.a.pages, v.now.Before(v.a.noDetails)
+	sweep := !v.now.Before(v.a.sweepAt) || !noDetails && v.newcomers()
 	v.o.mu.Unlock()
 	if n := v.facts.account.Roles; n > 0 {
 		expected = max(expected, (n+iamPage-1)/iamPage)
@@ -252,12 +267,17 @@ func (v *visit) bulk(source live.Source, next listing) outcome {
 }
 
 func (v *visit) details(ctx context.Context) listing {
-	in := &iam.GetAccountAuthorizationDetailsInput{Filter: []types.EntityType{types.EntityTypeRole}, MaxItems: aws.Int32(iamPage)}
+	in := &iam.GetAccountAuthorizationDetailsInput{Filter: []types.EntityType{types.EntityTypeRole, types.EntityTypeLocalManagedPolicy}, MaxItems: aws.Int32(iamPage)}
+	p := newPolicies()
 	return func(token *string) ([]answer, *string, error) {
 		in.Marker = token
 		out, err := ask(ctx, v.a.line, v.iam.GetAccountAuthorizationDetails, in)
 		if err != nil {
 			return nil, nil, err
+		}
+		p.add(out)
+		if !out.IsTruncated {
+			v.keepPolicies(p.byRole())
 		}
 		page := make([]answer, 0, len(out.RoleDetailList))
 		for _, d := range out.RoleDetailList {

@@ -10,6 +10,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -83,6 +85,10 @@ func resources(kube kubernetes.Interface, namespace string) map[string]resource 
 			apps.ReplicaSets(namespace).List, apps.ReplicaSets(namespace).Watch, replicaSetFacts),
 		reading("jobs", live.SourceWorkloads, &batchv1.Job{}, batch.Jobs(namespace).List, batch.Jobs(namespace).Watch, jobFacts),
 		reading("cronjobs", live.SourceWorkloads, &batchv1.CronJob{}, batch.CronJobs(namespace).List, batch.CronJobs(namespace).Watch, cronJobFacts),
+		reading("poddisruptionbudgets", live.SourceBudgets, &policyv1.PodDisruptionBudget{},
+			kube.PolicyV1().PodDisruptionBudgets(namespace).List, kube.PolicyV1().PodDisruptionBudgets(namespace).Watch, budgetFacts),
+		reading("networkpolicies", live.SourceNetworkPolicies, &networkingv1.NetworkPolicy{},
+			kube.NetworkingV1().NetworkPolicies(namespace).List, kube.NetworkingV1().NetworkPolicies(namespace).Watch, policyFacts),
 		reading("mutatingwebhookconfigurations", live.SourceWebhook, &admissionv1.MutatingWebhookConfiguration{},
 			func(ctx context.Context, o metav1.ListOptions) (*admissionv1.MutatingWebhookConfigurationList, error) {
 				o.FieldSelector = named

@@ -15,11 +15,13 @@ import (
 
 // workload reduces an object with a pod template.
 func workload(kind string, m *metav1.ObjectMeta, t *corev1.PodTemplateSpec, replicas int32) live.Workload {
-	return live.Workload{
+	w := live.Workload{
 		Namespace: m.Namespace, Kind: kind, Name: m.Name, UID: string(m.UID), Replicas: int(replicas), Owner: controller(m),
 		ServiceAccount: cmp.Or(t.Spec.ServiceAccountName, t.Spec.DeprecatedServiceAccount, "default"),
 		PodLabels:      t.Labels, NodeSelector: t.Spec.NodeSelector, OS: operatingSystem(&t.Spec), Scheduler: t.Spec.SchedulerName,
 	}
+	addTemplate(&w, &t.Spec)
+	return w
 }
 
 // controller returns the object that controls another.
@@ -66,15 +68,34 @@ func orOne(n *int32) int32 {
 func deploymentFacts(d *appsv1.Deployment) live.Workload {
 	w := workload("Deployment", &d.ObjectMeta, &d.Spec.Template, orOne(d.Spec.Replicas))
 	w.Suspended = d.Spec.Paused
+	w.Strategy.Type = string(d.Spec.Strategy.Type)
+	if r := d.Spec.Strategy.RollingUpdate; r != nil {
+		w.Strategy = strategy(w.Strategy.Type, r.MaxUnavailable, r.MaxSurge)
+	}
 	return w
 }
 
 func statefulSetFacts(s *appsv1.StatefulSet) live.Workload {
-	return workload("StatefulSet", &s.ObjectMeta, &s.Spec.Template, orOne(s.Spec.Replicas))
+	w := workload("StatefulSet", &s.ObjectMeta, &s.Spec.Template, orOne(s.Spec.Replicas))
+	w.Strategy.Type = string(s.Spec.UpdateStrategy.Type)
+	if r := s.Spec.UpdateStrategy.RollingUpdate; r != nil {
+		w.Strategy = strategy(w.Strategy.Type, r.MaxUnavailable, nil)
+	}
+	// A claim is named after its template, the StatefulSet and the pod's number.
+	// https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#stable-storage
+	for _, c := range s.Spec.VolumeClaimTemplates {
+		w.Claims = append(w.Claims, c.Name+"-"+s.Name+"-*")
+	}
+	return w
 }
 
 func daemonSetFacts(d *appsv1.DaemonSet) live.Workload {
-	return workload("DaemonSet", &d.ObjectMeta, &d.Spec.Template, d.Status.DesiredNumberScheduled)
+	w := workload("DaemonSet", &d.ObjectMeta, &d.Spec.Template, d.Status.DesiredNumberScheduled)
+	w.Strategy.Type = string(d.Spec.UpdateStrategy.Type)
+	if r := d.Spec.UpdateStrategy.RollingUpdate; r != nil {
+		w.Strategy = strategy(w.Strategy.Type, r.MaxUnavailable, r.MaxSurge)
+	}
+	return w
 }
 
 // replicaSetFacts drops the template of a Deployment's ReplicaSet: those are many, are

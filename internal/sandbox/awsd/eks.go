@@ -16,6 +16,7 @@ func (s *Server) restOperations() []route {
 		association  = associations + "/{associationId}"
 		addons       = "clusters/{clusterName}/addons"
 		profiles     = "clusters/{clusterName}/fargate-profiles"
+		group        = "clusters/{clusterName}/node-groups/{nodegroupName}"
 		tags         = "tags/{resourceArn}"
 	)
 	return []route{
@@ -30,6 +31,7 @@ func (s *Server) restOperations() []route {
 		{"eks", "DescribeAddonConfiguration", "GET", "addons/configuration-schemas", s.describeAddonConfiguration},
 		{"eks", "ListFargateProfiles", "GET", profiles, s.listFargateProfiles},
 		{"eks", "DescribeFargateProfile", "GET", profiles + "/{fargateProfileName}", s.describeFargateProfile},
+		{"eks", "DescribeNodegroup", "GET", group, s.describeNodegroup},
 		{"eks", "TagResource", "POST", tags, s.tagResource},
 		{"eks", "UntagResource", "DELETE", tags, s.untagResource},
 		{"eks", "ListTagsForResource", "GET", tags, s.listTagsForResource},
@@ -134,6 +136,23 @@ func (s *Server) describeAddon(c *call) (any, *apiError) {
 		d["namespaceConfig"] = doc{"namespace": a.Namespace}
 	}
 	return doc{"addon": d.some("serviceAccountRoleArn", a.ServiceAccountRoleARN).some("configurationValues", a.ConfigurationValues)}, nil
+}
+
+// describeNodegroup answers what identifies a node group, and its role.
+// Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_Nodegroup.html
+func (s *Server) describeNodegroup(c *call) (any, *apiError) {
+	st, err := s.namedCluster(c)
+	if err != nil {
+		return nil, err
+	}
+	g, ok := st.groups[c.path["nodegroupName"]]
+	if !ok {
+		return nil, errNotFound("No node group found for name: %s.", c.path["nodegroupName"])
+	}
+	return doc{"nodegroup": doc{
+		"nodegroupName": g.Name, "clusterName": c.path["clusterName"], "status": g.Status, "createdAt": epoch(g.Created),
+		"nodegroupArn": eksARN(g.Cluster, "nodegroup", g.Name, uuidOf(g.Cluster+"nodegroup"+g.Name)), "tags": tagsOf(nil),
+	}.some("nodeRole", g.RoleARN)}, nil
 }
 
 func (s *Server) describeAddonConfiguration(c *call) (any, *apiError) {

@@ -88,7 +88,7 @@ var operations = map[string]map[string]bool{
 		"DescribeCluster": false, "ListPodIdentityAssociations": false, "DescribePodIdentityAssociation": false,
 		"CreatePodIdentityAssociation": true, "UpdatePodIdentityAssociation": true, "DeletePodIdentityAssociation": true,
 		"ListAddons": false, "DescribeAddon": false, "DescribeAddonConfiguration": false, "ListFargateProfiles": false,
-		"DescribeFargateProfile": false, "TagResource": true, "UntagResource": true, "ListTagsForResource": false,
+		"DescribeFargateProfile": false, "DescribeNodegroup": false, "TagResource": true, "UntagResource": true, "ListTagsForResource": false,
 	},
 	"eks-auth": {"AssumeRoleForPodIdentity": false},
 }

@@ -21,6 +21,7 @@ type clusterState struct {
 	Cluster
 	addons       map[string]Addon
 	profiles     map[string]FargateProfile
+	groups       map[string]NodeGroup
 	associations map[string]*versioned[Association] // By ID.
 	bySubject    map[subject]*versioned[string]     // The association's ID.
 	deleted      []deletion                         // Oldest first.
@@ -233,7 +234,7 @@ func (s *Server) PutCluster(c Cluster) error {
 		return nil
 	}
 	s.clusters[key] = &clusterState{
-		Cluster: c, addons: map[string]Addon{}, profiles: map[string]FargateProfile{},
+		Cluster: c, addons: map[string]Addon{}, profiles: map[string]FargateProfile{}, groups: map[string]NodeGroup{},
 		associations: map[string]*versioned[Association]{}, bySubject: map[subject]*versioned[string]{},
 		tokens: map[string]usedToken{},
 	}

@@ -50,6 +50,22 @@ func (s *Server) PutAddonConfiguration(c AddonConfiguration) {
 	s.addonConfigurations[c.Name+"@"+c.Version] = c
 }
 
+// PutNodeGroup adds or replaces a managed node group.
+func (s *Server) PutNodeGroup(g NodeGroup) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, err := s.mustCluster(g.Cluster)
+	if err != nil {
+		return fmt.Errorf("put node group %q: %w", g.Name, err)
+	}
+	g.Status = cmp.Or(g.Status, "ACTIVE")
+	if g.Created.IsZero() {
+		g.Created = s.clock.Now()
+	}
+	st.groups[g.Name] = g
+	return nil
+}
+
 // PutFargateProfile adds or replaces a Fargate profile.
 func (s *Server) PutFargateProfile(f FargateProfile) error {
 	s.mu.Lock()

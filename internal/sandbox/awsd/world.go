@@ -85,6 +85,15 @@ type Cluster struct {
 	Created         time.Time
 }
 
+// NodeGroup is one managed node group of a cluster. What it needs of EC2 is not here.
+type NodeGroup struct {
+	Cluster string // The cluster's ARN.
+	Name    string
+	RoleARN string
+	Status  string // "ACTIVE" if empty.
+	Created time.Time
+}
+
 // Addon is one EKS add-on of a cluster.
 type Addon struct {
 	Cluster                 string // The cluster's ARN.

@@ -1,0 +1,221 @@
+package live
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Policy is a permission policy of a role. Of its statements only those are kept that
+// may read differently once sessions come from EKS Pod Identity: see [ParsePolicy].
+// Those of a policy that AWS manages are not read: AWS publishes them, and they name no
+// role, issuer or session of anybody's.
+type Policy struct {
+	Name       string            `json:"name"`
+	ARN        string            `json:"arn,omitempty"` // of a managed policy; empty for an inline one
+	Statements []PolicyStatement `json:"statements,omitempty"`
+}
+
+// PolicyStatement is one statement of a permission policy.
+type PolicyStatement struct {
+	Sid        string            `json:"sid,omitempty"`
+	Deny       bool              `json:"deny,omitempty"`
+	Actions    []string          `json:"actions"`             // those of NotAction begin with !
+	Resources  []string          `json:"resources,omitempty"` // those of NotResource begin with !
+	Conditions []PolicyCondition `json:"conditions,omitempty"`
+}
+
+// PolicyCondition is one condition of a statement.
+type PolicyCondition struct {
+	Operator string   `json:"operator"`
+	Key      string   `json:"key"`
+	Values   []string `json:"values"`
+}
+
+// The two calls that permission policies are read for: a role that assumes others, and
+// a node's that lets the Pod Identity agent serve.
+const (
+	ActionAssumeRole = "sts:AssumeRole"
+	ActionAgent      = "eks-auth:AssumeRoleForPodIdentity"
+)
+
+// ParsePolicy reads a permission policy's text and returns the statements that matter
+// to a migration: those that allow sts:AssumeRole or eks-auth:AssumeRoleForPodIdentity,
+// and those that speak of the web identity, of the user ID or of the session's name,
+// in a condition or as a variable.
+//
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
+func ParsePolicy(text string) ([]PolicyStatement, error) {
+	var document struct {
+		Statement oneOrMore[struct {
+			Sid, Effect                              string
+			Action, NotAction, Resource, NotResource oneOrMore[string]
+			Condition                                map[string]map[string]oneOrMore[scalar]
+		}]
+	}
+	if err := json.Unmarshal([]byte(text), &document); err != nil {
+		return nil, fmt.Errorf("read policy: %w", err)
+	}
+	var out []PolicyStatement
+	for _, s := range document.Statement {
+		p := PolicyStatement{Sid: s.Sid, Deny: s.Effect == "Deny",
+			Actions: append(slices.Clone(s.Action), not(s.NotAction)...), Resources: append(slices.Clone(s.Resource), not(s.NotResource)...)}
+		for _, operator := range slices.Sorted(maps.Keys(s.Condition)) {
+			for _, key := range slices.Sorted(maps.Keys(s.Condition[operator])) {
+				c := PolicyCondition{Operator: operator, Key: key}
+				for _, value := range s.Condition[operator][key] {
+					c.Values = append(c.Values, string(value))
+				}
+				p.Conditions = append(p.Conditions, c)
+			}
+		}
+		if p.matters() {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+func not(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = "!" + s
+	}
+	return out
+}
+
+// matters reports whether the statement is one to keep.
+func (p PolicyStatement) matters() bool {
+	return !p.Deny && (p.Names(ActionAssumeRole) || p.Names(ActionAgent)) || len(p.Session()) > 0
+}
+
+// Names reports whether an action of the statement is this one, by name or wildcard.
+// NotAction names nothing.
+func (p PolicyStatement) Names(action string) bool {
+	return slices.ContainsFunc(p.Actions, func(pattern string) bool { return Like(strings.ToLower(pattern), strings.ToLower(action)) })
+}
+
+// Session returns what the statement says of the session's own name or identity, as
+// "operator key value" or as the resource with the variable, in the order of the policy.
+func (p PolicyStatement) Session() []string {
+	var out []string
+	for _, c := range p.Conditions {
+		if OfSession(c.Key) || slices.ContainsFunc(c.Values, namesSession) {
+			out = append(out, c.Operator+" "+c.Key+" "+strings.Join(c.Values, " or "))
+		}
+	}
+	for _, r := range p.Resources {
+		if namesSession(r) {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// namesSession reports whether a text has a policy variable of the session.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html
+func namesSession(text string) bool {
+	for rest := text; ; {
+		_, after, found := strings.Cut(rest, "${")
+		if !found {
+			return false
+		}
+		name, more, closed := strings.Cut(after, "}")
+		if !closed {
+			return false
+		}
+		if key, _, _ := strings.Cut(name, ","); OfSession(strings.TrimSpace(key)) {
+			return true
+		}
+		rest = more
+	}
+}
+
+// OfSession reports whether a condition key's value differs between a session of IRSA
+// and one of Pod Identity for the same pod. Keys are case-insensitive.
+//
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
+// and https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html#condition-keys-wif
+func OfSession(key string) bool {
+	switch key := strings.ToLower(key); key {
+	case "aws:userid", "aws:federatedprovider", "sts:rolesessionname":
+		return true
+	default:
+		return OfWebIdentity(key)
+	}
+}
+
+// OfWebIdentity reports whether a condition key is one that only a web identity's
+// session has: an issuer's host and path, then :sub, :aud or :amr.
+func OfWebIdentity(key string) bool {
+	at := strings.LastIndexByte(key, ':')
+	if at < 0 || !strings.Contains(key[:at], ".") {
+		return false
+	}
+	switch strings.ToLower(key[at+1:]) {
+	case "sub", "aud", "amr", "oaud", "azp":
+		return true
+	}
+	return false
+}
+
+// Like matches a text against a pattern in which * is any run of characters and ? any
+// one, in any position and with no other wildcards: those of IAM's policies and of
+// Fargate profiles. It takes time proportional to the product of the lengths at most.
+//
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
+// and https://docs.aws.amazon.com/eks/latest/userguide/fargate-profile.html
+func Like(pattern, text string) bool {
+	p, t := []rune(pattern), []rune(text)
+	star, back := -1, 0
+	i, j := 0, 0
+	for j < len(t) {
+		switch {
+		case i < len(p) && p[i] == '*':
+			star, back = i, j
+			i++
+		case i < len(p) && (p[i] == '?' || p[i] == t[j]):
+			i++
+			j++
+		case star >= 0: // let the last star take one more
+			back++
+			i, j = star+1, back
+		default:
+			return false
+		}
+	}
+	for i < len(p) && p[i] == '*' {
+		i++
+	}
+	return i == len(p)
+}
+
+// oneOrMore reads what JSON may write as one value or as a list.
+type oneOrMore[T any] []T
+
+// UnmarshalJSON reads either form.
+func (o *oneOrMore[T]) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '[' {
+		return json.Unmarshal(b, (*[]T)(o))
+	}
+	var one T
+	if err := json.Unmarshal(b, &one); err != nil {
+		return err
+	}
+	*o = []T{one}
+	return nil
+}
+
+// scalar is a condition's value: a text, a number or a Boolean, kept as its text.
+type scalar string
+
+// UnmarshalJSON reads any of them.
+func (s *scalar) UnmarshalJSON(b []byte) error {
+	if len(b) > 0 && b[0] == '"' {
+		return json.Unmarshal(b, (*string)(s))
+	}
+	*s = scalar(b)
+	return nil
+}
