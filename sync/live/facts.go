@@ -121,6 +121,7 @@ type Workload struct {
 	ServiceAccount string            `json:"serviceAccount"`
 	Replicas       int               `json:"replicas"`
 	Suspended      bool              `json:"suspended,omitempty"` // CronJob suspend, Deployment paused
+	Rolling        bool              `json:"rolling,omitempty"`   // in the middle of a rollout: not all of its pods have its template
 	Done           bool              `json:"done,omitempty"`      // a Job that completed or failed: it makes no more pods
 	Owner          WorkloadRef       `json:"owner,omitzero"`      // a Job's CronJob
 	PodLabels      map[string]string `json:"podLabels,omitempty"`

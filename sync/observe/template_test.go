@@ -51,7 +51,7 @@ func TestTemplateFacts(t *testing.T) {
 				{Name: "shared", VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "shared"}}},
 			},
 		}}}}
-	want := live.Workload{Namespace: "demo", Kind: "StatefulSet", Name: "web", ServiceAccount: "default", Replicas: 1, HostNetwork: true,
+	want := live.Workload{Namespace: "demo", Kind: "StatefulSet", Name: "web", ServiceAccount: "default", Replicas: 1, Rolling: true, HostNetwork: true,
 		Tolerations:  []live.Toleration{{Key: "gpu", Operator: "Equal", Value: "yes", Effect: "NoSchedule"}},
 		NodeAffinity: []live.NodeTerm{{Labels: []live.Requirement{{Key: "zone", Operator: "In", Values: []string{"a"}}}, Fields: []live.Requirement{{Key: "metadata.name", Operator: "NotIn", Values: []string{"n"}}}}},
 		Strategy:     live.Strategy{Type: "RollingUpdate", MaxUnavailable: "3"},
@@ -189,5 +189,40 @@ func TestSurroundingsOfWorkloads(t *testing.T) {
 	}
 	if diff := cmp.Diff([]live.NodeGroup{{Name: "general", Described: true}}, f.NodeGroups); diff != "" {
 		t.Errorf("a node group that EKS does not know any more (-want +got)\n%s", diff)
+	}
+}
+
+// TestRollouts: a rollout is under way until the newest template was seen and all pods
+// have it; where only people delete pods, none ever is.
+func TestRollouts(t *testing.T) {
+	deployment := func(seen int64, updated, all int32) bool {
+		return deploymentFacts(&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Generation: 2}, Spec: appsv1.DeploymentSpec{Replicas: new(int32(3))},
+			Status: appsv1.DeploymentStatus{ObservedGeneration: seen, UpdatedReplicas: updated, Replicas: all}}).Rolling
+	}
+	set := func(how appsv1.StatefulSetUpdateStrategyType, seen int64, updated int32) bool {
+		return statefulSetFacts(&appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Generation: 2}, Spec: appsv1.StatefulSetSpec{Replicas: new(int32(3)), UpdateStrategy: appsv1.StatefulSetUpdateStrategy{Type: how}},
+			Status: appsv1.StatefulSetStatus{ObservedGeneration: seen, UpdatedReplicas: updated}}).Rolling
+	}
+	daemon := func(how appsv1.DaemonSetUpdateStrategyType, seen int64, updated int32) bool {
+		return daemonSetFacts(&appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Generation: 2}, Spec: appsv1.DaemonSetSpec{UpdateStrategy: appsv1.DaemonSetUpdateStrategy{Type: how}},
+			Status: appsv1.DaemonSetStatus{ObservedGeneration: seen, DesiredNumberScheduled: 3, UpdatedNumberScheduled: updated}}).Rolling
+	}
+	for name, test := range map[string]struct{ got, want bool }{
+		"a Deployment at rest":            {deployment(2, 3, 3), false},
+		"its template was not seen":       {deployment(1, 3, 3), true},
+		"pods are missing":                {deployment(2, 2, 2), true},
+		"old pods are left":               {deployment(2, 3, 4), true},
+		"a StatefulSet at rest":           {set("RollingUpdate", 2, 3), false},
+		"its pods are old":                {set("RollingUpdate", 2, 1), true},
+		"its template too":                {set("", 1, 3), true},
+		"and nobody replaces them":        {set("OnDelete", 1, 0), false},
+		"a DaemonSet at rest":             {daemon("RollingUpdate", 2, 3), false},
+		"a node lacks the new pod":        {daemon("RollingUpdate", 2, 2), true},
+		"its template is new":             {daemon("", 1, 3), true},
+		"and only people delete its pods": {daemon("OnDelete", 1, 0), false},
+	} {
+		if test.got != test.want {
+			t.Errorf("%s: rolling is %t, want %t", name, test.got, test.want)
+		}
 	}
 }

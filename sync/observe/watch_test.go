@@ -143,11 +143,11 @@ func TestObserveKubernetes(t *testing.T) {
 	app := map[string]string{"app": "x"}
 	if d := gocmp.Diff([]live.Workload{
 		{Namespace: "demo", Kind: "CronJob", Name: "night", ServiceAccount: "s3-reader", Replicas: 1, Suspended: true, PodLabels: app},
-		{Namespace: "demo", Kind: "DaemonSet", Name: "log", ServiceAccount: "log", Replicas: 3, PodLabels: app, OS: "windows", NodeSelector: map[string]string{"kubernetes.io/os": "windows"}},
-		{Namespace: "demo", Kind: "Deployment", Name: "web", ServiceAccount: "s3-reader", Replicas: 2, Suspended: true, PodLabels: app},
+		{Namespace: "demo", Kind: "DaemonSet", Name: "log", ServiceAccount: "log", Replicas: 3, Rolling: true, PodLabels: app, OS: "windows", NodeSelector: map[string]string{"kubernetes.io/os": "windows"}},
+		{Namespace: "demo", Kind: "Deployment", Name: "web", ServiceAccount: "s3-reader", Replicas: 2, Suspended: true, Rolling: true, PodLabels: app},
 		{Namespace: "demo", Kind: "Job", Name: "night-1", ServiceAccount: "s3-reader", Replicas: 1, Done: true, PodLabels: app, Owner: live.WorkloadRef{Kind: "CronJob", Name: "night"}},
 		{Namespace: "demo", Kind: "ReplicaSet", Name: "orphan", ServiceAccount: "default", Replicas: 1, PodLabels: app},
-		{Namespace: "demo", Kind: "StatefulSet", Name: "db", ServiceAccount: "s3-reader", Replicas: 1, PodLabels: app},
+		{Namespace: "demo", Kind: "StatefulSet", Name: "db", ServiceAccount: "s3-reader", Replicas: 1, Rolling: true, PodLabels: app},
 	}, f.Workloads); d != "" {
 		t.Errorf("workloads (-want +got):\n%s", d)
 	}
@@ -187,7 +187,7 @@ func TestOwnersThatNobodyReads(t *testing.T) {
 		{Namespace: "demo", Kind: "Job", Name: "scaled-1", ServiceAccount: "s3-reader", Replicas: 1, PodLabels: app, Owner: live.WorkloadRef{Kind: "ScaledJob", Name: "scaled"}},
 		{Namespace: "demo", Kind: "Rollout", Name: "checkout", UID: "uid-checkout", ServiceAccount: "old-account", PodLabels: app},
 		{Namespace: "demo", Kind: "Rollout", Name: "checkout", UID: "uid-checkout", ServiceAccount: "s3-reader", Replicas: 4, PodLabels: app},
-		{Namespace: "demo", Kind: "StatefulSet", Name: "db", ServiceAccount: "s3-reader", Replicas: 1, PodLabels: app, Owner: live.WorkloadRef{Kind: "Rollout", Name: "db"}},
+		{Namespace: "demo", Kind: "StatefulSet", Name: "db", ServiceAccount: "s3-reader", Replicas: 1, Rolling: true, PodLabels: app, Owner: live.WorkloadRef{Kind: "Rollout", Name: "db"}},
 	}
 	if d := gocmp.Diff(want, s.Facts().Workloads); d != "" {
 		t.Errorf("Observe: workloads (-want +got):\n%s", d)

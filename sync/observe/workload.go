@@ -65,9 +65,16 @@ func orOne(n *int32) int32 {
 	return *n
 }
 
+// Whether a rollout is under way is told as kubectl rollout status tells it: the newest
+// template was seen, and all pods have it. Where pods are replaced only when somebody
+// deletes them (OnDelete), no rollout ever is.
+// Source: k8s.io/kubectl, pkg/polymorphichelpers/rollout_status.go.
+
 func deploymentFacts(d *appsv1.Deployment) live.Workload {
 	w := workload("Deployment", &d.ObjectMeta, &d.Spec.Template, orOne(d.Spec.Replicas))
 	w.Suspended = d.Spec.Paused
+	st := d.Status
+	w.Rolling = st.ObservedGeneration < d.Generation || int(st.UpdatedReplicas) < w.Replicas || st.UpdatedReplicas < st.Replicas
 	w.Strategy.Type = string(d.Spec.Strategy.Type)
 	if r := d.Spec.Strategy.RollingUpdate; r != nil {
 		w.Strategy = strategy(w.Strategy.Type, r.MaxUnavailable, r.MaxSurge)
@@ -80,6 +87,9 @@ func statefulSetFacts(s *appsv1.StatefulSet) live.Workload {
 	w.Strategy.Type = string(s.Spec.UpdateStrategy.Type)
 	if r := s.Spec.UpdateStrategy.RollingUpdate; r != nil {
 		w.Strategy = strategy(w.Strategy.Type, r.MaxUnavailable, nil)
+	}
+	if s.Spec.UpdateStrategy.Type != appsv1.OnDeleteStatefulSetStrategyType {
+		w.Rolling = s.Status.ObservedGeneration < s.Generation || int(s.Status.UpdatedReplicas) < w.Replicas
 	}
 	// A claim is named after its template, the StatefulSet and the pod's number.
 	// https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#stable-storage
@@ -94,6 +104,9 @@ func daemonSetFacts(d *appsv1.DaemonSet) live.Workload {
 	w.Strategy.Type = string(d.Spec.UpdateStrategy.Type)
 	if r := d.Spec.UpdateStrategy.RollingUpdate; r != nil {
 		w.Strategy = strategy(w.Strategy.Type, r.MaxUnavailable, r.MaxSurge)
+	}
+	if d.Spec.UpdateStrategy.Type != appsv1.OnDeleteDaemonSetStrategyType {
+		w.Rolling = d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedNumberScheduled < d.Status.DesiredNumberScheduled
 	}
 	return w
 }

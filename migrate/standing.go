@@ -1,0 +1,235 @@
+package migrate
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/sync/diff"
+	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/trust"
+)
+
+// Evidence is what the live world does not show at one glance. The zero value is that of
+// somebody who looks once, and is told nothing.
+type Evidence struct {
+	// Settled reports whether the wanted side of a subject has been seen ready for the
+	// settling time; nil takes what is ready now for settled.
+	Settled func(identity.Subject) bool
+	// Proven reports whether something has shown that a subject uses the wanted side;
+	// nil knows of nothing but what mappings declare.
+	Proven func(identity.Subject) bool
+}
+
+// other returns the other mechanism.
+func other(m identity.Mechanism) identity.Mechanism {
+	if m == identity.PodIdentity {
+		return identity.IRSA
+	}
+	return identity.PodIdentity
+}
+
+// Resolve turns auto into what it means now: with an association Pod Identity, for good;
+// else IRSA until the verdict is eligible. Where it is not known whether there is an
+// association, the mapping is returned as it is, and diff finds it blind.
+func (a *Assessor) Resolve(m desired.Mapping) desired.Mapping {
+	if m.Mechanism != identity.Auto {
+		return m
+	}
+	switch _, presence := a.snap.Association(m.Subject); {
+	case presence == live.Present:
+		m.Mechanism = identity.PodIdentity
+	case presence == live.Unknown:
+	case a.Assess(m).Verdict == Eligible:
+		m.Mechanism = identity.PodIdentity
+	default:
+		m.Mechanism = identity.IRSA
+	}
+	return m
+}
+
+// Stand finds out where a judged mapping stands. Its mechanism must be resolved; where
+// it could not be, ok is false. Declared is the mapping as Git has it: the mark of a
+// rollback is held against it.
+func (a *Assessor) Stand(j *diff.Judged, declared desired.Mapping, e Evidence) (s Standing, holds []Reason, ok bool) {
+	if j.Wanted != identity.IRSA && j.Wanted != identity.PodIdentity || len(j.Unknown) > 0 {
+		return Standing{}, nil, false
+	}
+	f := footing{Assessor: a, j: j, m: j.Mapping, e: e}
+	s = Standing{Wanted: j.Wanted, Armed: identity.IRSA, Trusted: f.trusted(), Ready: f.ready(), OldWired: f.oldWired()}
+	if j.HasAssociation {
+		s.Armed = identity.PodIdentity
+	}
+	s.RolledBack = f.rolledBack(declared)
+	s.Foreign = f.foreign()
+	s.Moving = f.moving()
+	s.Proven = f.proven(s)
+	return s, f.holds, true
+}
+
+// footing is one standing in the making.
+type footing struct {
+	*Assessor
+	j     *diff.Judged
+	m     desired.Mapping
+	e     Evidence
+	holds []Reason
+}
+
+func (f *footing) hold(code Code, message, fix string, facts ...Fact) {
+	slices.SortFunc(facts, Fact.compare)
+	f.holds = append(f.holds, Reason{code, message, facts, fix})
+}
+
+func (f *footing) rolledBack(declared desired.Mapping) bool {
+	text, there := f.j.ServiceAccount.Annotations[RolledBackMark]
+	if !there {
+		return false
+	}
+	fact := Fact{OfServiceAccount, f.m.Subject.String(), RolledBackMark + ": " + text}
+	const fix = "find out why, mend it, and let lanyard retry take the mark away; a changed mapping is tried again by itself"
+	m, err := ParseMark(text)
+	if err != nil {
+		f.hold(RolledBack, "a mark of a rollback stands that cannot be read: "+err.Error(), fix, fact)
+		return true
+	}
+	if !m.Holds(declared) {
+		return false
+	}
+	f.hold(RolledBack, "it was tried and rolled back: "+cmp.Or(m.Reason, "no reason was noted"), fix, fact)
+	return true
+}
+
+// foreign: rule 2 of the phases.
+func (f *footing) foreign() bool {
+	a, c := f.j.Association, f.snap.Cluster()
+	if !f.j.HasAssociation || diff.MayTakeAssociation(f.m, a, c) || f.j.Wanted == identity.PodIdentity && a.Role == f.m.Role && len(diff.AssociationDifference(f.m, a)) == 0 {
+		return false
+	}
+	f.hold(OwnerMustAct, "an association of others stands, and is not what Git asks for", "change it where it is made, or write adopt: [association]",
+		Fact{OfAssociation, a.ID, made(diff.OwnerOfAssociation(a, c))})
+	return true
+}
+
+func (f *footing) trusted() bool {
+	return f.j.Trust.Decision == trust.Allow && (f.j.Wanted == identity.IRSA || f.m.PodIdentity.TargetRole.IsZero() || f.j.Target.Decision == trust.Allow)
+}
+
+func (f *footing) ready() bool {
+	if f.j.Wanted == identity.IRSA && f.j.Lacks(diff.AnnotationMissing, diff.AnnotationMismatch, diff.AnnotationTuning, diff.OIDCProviderMissing, diff.OIDCAudienceMissing) {
+		return false
+	}
+	return f.e.Settled == nil || f.e.Settled(f.m.Subject)
+}
+
+func (f *footing) moving() bool {
+	if slices.ContainsFunc(f.j.Pods, func(p live.Pod) bool { return p.Uses(other(f.j.Wanted)) }) {
+		return true
+	}
+	workloads, _ := f.snap.Workloads(f.m.Subject)
+	return slices.ContainsFunc(workloads, func(w live.Workload) bool { return w.Rolling })
+}
+
+// oldWired reports whether narrowing would find anything to take away. What others made,
+// and the mapping does not adopt, stays.
+func (f *footing) oldWired() bool {
+	return f.oldAnnotation() || f.oldStatement() != nil
+}
+
+// oldAnnotation: with Pod Identity the annotation is a leftover.
+func (f *footing) oldAnnotation() bool {
+	return f.j.Wanted == identity.PodIdentity && f.m.Migration.Cleanup != desired.CleanupKeepAnnotation &&
+		f.j.ServiceAccount.Annotations[diff.AnnotationRole] != "" && diff.MayTakeAnnotation(f.m, f.j.ServiceAccount, diff.AnnotationRole)
+}
+
+// oldStatement returns the edit that takes the other side out of the role's trust
+// policy; nil where there is nothing to take, or it is kept, or others'.
+func (f *footing) oldStatement() *trust.Edit { return f.narrow(f.j.Document) }
+
+func (f *footing) narrow(doc *trust.Document) *trust.Edit {
+	if doc == nil || f.m.Migration.Cleanup != desired.CleanupFull {
+		return nil
+	}
+	old := other(f.j.Wanted)
+	sids := trust.OwnSids(f.snap.Cluster(), f.m.Subject)
+	own := slices.ContainsFunc(doc.Statements(), func(s trust.Statement) bool {
+		return slices.Contains(sids, s.Sid) && s.Sid == f.j.Grant(f.snap.Cluster(), old).Sid()
+	})
+	if !own && !f.m.Adopt.Trust {
+		return nil
+	}
+	for _, r := range f.j.Requests(f.snap.Cluster(), old, diff.Options{OrganizationID: f.opts.OrganizationID}) {
+		r.IgnoreOthers = false
+		if doc.Evaluate(r).Decision == trust.Deny {
+			continue
+		}
+		edit, err := doc.Remove(r)
+		if err != nil || !edit.Changed {
+			return nil // shared, or not lanyard's to edit: audit names it
+		}
+		return &edit
+	}
+	return nil
+}
+
+// proven is the gate between soaking and narrowing.
+func (f *footing) proven(s Standing) bool {
+	if s.Armed != s.Wanted || s.Moving || !s.Trusted || !s.OldWired || s.RolledBack || s.Foreign {
+		return false // another phase, so nothing is held by the gate
+	}
+	return f.allRun() && f.soaked() && f.inUse()
+}
+
+// allRun: every owner whose template names the ServiceAccount has made a pod on the
+// wanted side that became Ready or succeeded. It says of each that has not.
+func (f *footing) allRun() bool {
+	workloads, _ := f.snap.Workloads(f.m.Subject)
+	var idle []Fact
+	for _, w := range workloads {
+		if w.Done || w.Owner.Name != "" {
+			continue // a CronJob's Job counts for the CronJob
+		}
+		if !slices.ContainsFunc(f.j.Pods, func(p live.Pod) bool {
+			return p.Uses(f.j.Wanted) && (p.Ready || p.Phase == "Succeeded") && p.Owner.Name == w.Name && p.Owner.Kind == w.Kind
+		}) {
+			idle = append(idle, workloadFact(w, "has no pod on "+f.j.Wanted.String()+" that became ready"))
+		}
+	}
+	if len(idle) > 0 {
+		f.hold(NoRunYet, "not every owner has run on the new mechanism yet, so the old one stays", "wait for its next run, or start it once", idle...)
+	}
+	return len(idle) == 0
+}
+
+// soaked: the youngest pod has run for the soak time. Until then nothing is held: the
+// phase says it.
+func (f *footing) soaked() bool {
+	now := f.snap.Facts().TakenAt
+	return !slices.ContainsFunc(f.j.Pods, func(p live.Pod) bool {
+		return p.Uses(f.j.Wanted) && now.Sub(p.CreatedAt) < f.m.Migration.Soak
+	}) && now.Sub(f.j.Association.CreatedAt) >= f.m.Migration.Soak
+}
+
+func (f *footing) inUse() bool {
+	if f.m.Migration.Proof == desired.ProofDeclared || f.e.Proven != nil && f.e.Proven(f.m.Subject) {
+		return true
+	}
+	f.hold(NoProof, "nothing has shown yet that the new mechanism is used, so the old one stays: that is safe",
+		"let migration.proof name what shows it ("+strings.Join([]string{string(desired.ProofCloudTrail), string(desired.ProofDeclared), string(desired.ProofQuery)}, ", ")+")",
+		Fact{OfServiceAccount, f.m.Subject.String(), "migration.proof: " + string(f.m.Migration.Proof)})
+	return false
+}
+
+// soakUntil is when the soak time of what runs now is over.
+func (f *footing) soakUntil() time.Time {
+	last := f.j.Association.CreatedAt
+	for _, p := range f.j.Pods {
+		if p.Uses(f.j.Wanted) && p.CreatedAt.After(last) {
+			last = p.CreatedAt
+		}
+	}
+	return last.Add(f.m.Migration.Soak)
+}
