@@ -13,6 +13,7 @@ COPY desired desired
 COPY examples examples
 COPY internal internal
 COPY metrics metrics
+COPY migrate migrate
 COPY sync sync
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
 	-ldflags "-s -w -X github.com/lanyard-io/lanyard/cmd/lanyard/internal/cli.Version=$VERSION" -o /out/lanyard ./cmd/lanyard

@@ -34,7 +34,7 @@ type Leg struct {
 // of later steps holds if nobody else writes meanwhile; each is looked at again before
 // it is taken.
 func (a *Assessor) Route(j *diff.Judged, s Standing) []Leg {
-	r := route{footing: footing{Assessor: a, j: j, m: j.Mapping}, doc: j.Document, at: s.Phase()}
+	r := route{footing: footing{Assessor: a, j: j, m: j.Mapping}, doc: j.Document, at: s.Phase(), legs: []Leg{}}
 	if r.at == PhaseRolledBack || r.at == PhaseSettled || s.Foreign {
 		return []Leg{}
 	}
@@ -110,6 +110,9 @@ func (r *route) widen(m identity.Mechanism) {
 	grant := r.j.Grant(r.snap.Cluster(), m)
 	leg := Leg{Phase: r.first(), Plane: diff.PlaneTrust, Object: "trust policy of role " + r.m.Role.String(), Owner: r.maker(), Calls: 3,
 		Do: "add lanyard's own statement " + grant.Sid() + " beside what stands", After: string(grant.Statement()), Undo: "take statement " + grant.Sid() + " out"}
+	if !r.mayEdit(grant) {
+		leg.Do = "whoever makes the role adds this statement, or the mapping adopts its trust (adopt: [trust])"
+	}
 	if r.doc != nil {
 		leg.Before = r.doc.Text()
 		if edit, err := r.doc.Add(grant, quota); err == nil {
@@ -117,6 +120,12 @@ func (r *route) widen(m identity.Mechanism) {
 		}
 	}
 	r.add(leg)
+}
+
+// mayEdit reports whether lanyard's statement may be written: it stands, or the mapping
+// adopts the plane.
+func (r *route) mayEdit(g trust.Grant) bool {
+	return r.m.Adopt.Trust || r.doc != nil && slices.ContainsFunc(r.doc.Statements(), func(s trust.Statement) bool { return s.Sid == g.Sid() })
 }
 
 // first is the phase of a step that mends the trust of the wanted side.

@@ -55,11 +55,49 @@ type snapshot struct {
 		Trust      string            `json:"trustPolicy"`
 		MaxSession int               `json:"maxSessionSeconds"`
 		Tags       map[string]string `json:"tags"`
+		Policies   []policy          `json:"policies"`
 	} `json:"roles"`
 	Providers []struct {
 		ARN       string   `json:"arn"`
 		ClientIDs []string `json:"clientIDs"`
 	} `json:"oidcProviders"`
+}
+
+// policy is what a snapshot keeps of a permission policy: only what tells IRSA and Pod
+// Identity apart.
+type policy struct {
+	Name       string `json:"name"`
+	Statements []struct {
+		Sid       string   `json:"sid"`
+		Deny      bool     `json:"deny"`
+		Actions   []string `json:"actions"`
+		Resources []string `json:"resources"`
+	} `json:"statements"`
+}
+
+// document is an inline policy of these statements; IAM takes none without any, so one
+// without says what every session may do anyway.
+// Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+func (p policy) document() (string, error) {
+	type statement struct {
+		Sid      string `json:"Sid,omitempty"`
+		Effect   string
+		Action   []string
+		Resource []string
+	}
+	doc := struct {
+		Version   string
+		Statement []statement
+	}{Version: "2012-10-17", Statement: []statement{}}
+	for _, s := range p.Statements {
+		effect := map[bool]string{false: "Allow", true: "Deny"}[s.Deny]
+		doc.Statement = append(doc.Statement, statement{s.Sid, effect, s.Actions, s.Resources})
+	}
+	if len(doc.Statement) == 0 {
+		doc.Statement = append(doc.Statement, statement{"", "Allow", []string{"sts:GetCallerIdentity"}, []string{"*"}})
+	}
+	b, err := json.Marshal(doc)
+	return string(b), err
 }
 
 type serviceAccount struct {

@@ -221,7 +221,13 @@ func (w *World) buildAWS(s snapshot) error {
 	}
 	for _, r := range s.Roles {
 		if r.Presence == "present" {
-			errs = append(errs, w.AWS.PutRole(awsd.Role{ARN: r.ARN, Trust: r.Trust, Tags: r.Tags, MaxSessionDuration: time.Duration(r.MaxSession) * time.Second}))
+			inline := map[string]string{}
+			for _, p := range r.Policies {
+				text, err := p.document()
+				errs = append(errs, err)
+				inline[p.Name] = text
+			}
+			errs = append(errs, w.AWS.PutRole(awsd.Role{ARN: r.ARN, Trust: r.Trust, Tags: r.Tags, Inline: inline, MaxSessionDuration: time.Duration(r.MaxSession) * time.Second}))
 		}
 	}
 	for _, p := range s.Providers {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/app"
+	"github.com/lanyard-io/lanyard/migrate"
+	"github.com/lanyard-io/lanyard/migrate/outline"
 	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/plan"
@@ -55,33 +57,62 @@ read. 1: no answer.`,
 	return cmd
 }
 
-// compare reads Git and the live world, and plans a round without taking it.
-func compare(ctx context.Context, w *where, world World, talk *voice) (report.Diff, error) {
+// standing is what Git wants, what is live, and what the operator lets be done.
+type standing struct {
+	state    desired.State
+	snapshot *live.Snapshot
+	policy   plan.Policy
+	mode     desired.Mode
+	config   *desired.Configuration
+}
+
+// stand reads Git and the live world.
+func stand(ctx context.Context, w *where, world World, talk *voice) (s standing, err error) {
 	o, err := w.options(world, talk)
 	if err != nil {
-		return report.Diff{}, err
+		return s, err
 	}
 	if o.Desired, err = w.desired(world, o.Config); err != nil {
-		return report.Diff{}, err
+		return s, err
 	}
 	talk.progress("reading Git")
 	git, err := app.OpenGit(o.Desired)
 	if err != nil {
-		return report.Diff{}, err
+		return s, err
 	}
 	defer git.Close()
-	state, snapshot, err := look(ctx, w, o, git)
+	if s.state, s.snapshot, err = look(ctx, w, o, git); err != nil {
+		return s, err
+	}
+	rails := s.snapshot.Facts().GuardRails
+	s.policy, s.mode, s.config = app.RailsOf(rails), desired.Mode(rails.Mode), o.Config
+	if o.Config != nil {
+		s.policy, s.mode = app.Rails(o.Config, app.Self()), o.Config.Mode
+	}
+	return s, nil
+}
+
+// options are those of a report of migrations.
+func (s standing) options() outline.Options {
+	o := outline.Options{Diff: s.policy.Diff, Migrate: migrate.Options{OrganizationID: s.policy.Diff.OrganizationID, Self: app.Self()}}
+	if s.config != nil {
+		o.Pace, o.Migrate.StartupTaint, o.Migrate.AllowSelf = s.config.Migration, s.config.Migration.StartupTaint, s.config.Features.Self
+		if s.config.Features.Self {
+			o.Migrate.Self = nil
+		}
+	}
+	return o
+}
+
+// compare reads Git and the live world, and plans a round without taking it.
+func compare(ctx context.Context, w *where, world World, talk *voice) (report.Diff, error) {
+	s, err := stand(ctx, w, world, talk)
 	if err != nil {
 		return report.Diff{}, err
 	}
-	rails := snapshot.Facts().GuardRails
-	policy, mode := app.RailsOf(rails), desired.Mode(rails.Mode)
-	if o.Config != nil {
-		policy, mode = app.Rails(o.Config, app.Self()), o.Config.Mode
-	}
-	result := diff.Compare(state, snapshot, policy.Diff)
-	p, _ := plan.Repair(plan.Input{Revision: state.Revision, Result: result, Snapshot: snapshot, Policy: policy})
-	return report.NewDiff(mode, state.Revision, result, p, snapshot.Gaps()), nil
+	result := diff.Compare(s.state, s.snapshot, s.policy.Diff)
+	p, _ := plan.Repair(plan.Input{Revision: s.state.Revision, Result: result, Snapshot: s.snapshot, Policy: s.policy})
+	return report.NewDiff(s.mode, s.state.Revision, result, p, s.snapshot.Gaps()), nil
 }
 
 // look reads the wishes for, and the facts of, one cluster.

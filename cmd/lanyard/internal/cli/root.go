@@ -146,6 +146,9 @@ kubectl find them.`,
   # What differs between a working tree and the cluster?
   lanyard diff --path fleet --cluster irsa-lab
 
+  # Who can move to EKS Pod Identity, and who must stay on IRSA?
+  lanyard plan --path fleet --cluster irsa-lab
+
   # Are these files well formed?
   lanyard validate --path fleet`,
 		Version:       version(),
@@ -161,6 +164,7 @@ kubectl find them.`,
 	})
 	root.AddCommand(
 		newDiff(world, talk),
+		newPlan(world, talk),
 		newSync(world, talk),
 		newRun(world, talk),
 		newSnapshot(world, talk),

@@ -1,0 +1,272 @@
+package outline
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/migrate"
+	"github.com/lanyard-io/lanyard/sync/diff"
+	"github.com/lanyard-io/lanyard/sync/live"
+)
+
+// Outline is the whole report. Its lists are sorted and never nil.
+type Outline struct {
+	Cluster   string     `json:"cluster"`
+	Revision  string     `json:"revision"`
+	Summary   Summary    `json:"summary"`
+	Workloads []Workload `json:"workloads"`
+	Gaps      []live.Gap `json:"gaps"`
+}
+
+// Summary counts. The maps have only what occurs.
+type Summary struct {
+	Workloads    int            `json:"workloads"`
+	Declared     int            `json:"declared"` // of them, those that Git names
+	Waiting      int            `json:"waiting"`  // declared, and not where Git wants them
+	Verdicts     map[string]int `json:"verdicts"`
+	Reasons      map[string]int `json:"reasons"`
+	Phases       map[string]int `json:"phases"`
+	Associations Quota          `json:"associations"`
+}
+
+// Quota is how much there is of something, how much there will be once every eligible
+// workload has moved, and how much there may be.
+type Quota struct {
+	Now   int `json:"now"`
+	After int `json:"after"`
+	Limit int `json:"limit"`
+}
+
+// Workload is one ServiceAccount that Git names, or that uses IRSA or Pod Identity.
+type Workload struct {
+	Namespace      string             `json:"namespace"`
+	ServiceAccount string             `json:"serviceAccount"`
+	Role           string             `json:"role"`
+	Mechanism      identity.Mechanism `json:"mechanism"` // what a pod admitted now would get; empty for nothing
+	Wanted         identity.Mechanism `json:"wanted"`    // resolved; empty where Git does not name it, or it cannot be
+	Declared       string             `json:"declared"`  // as written; empty where Git does not name it
+	Position       string             `json:"position"`  // of the mapping
+	Verdict        migrate.Verdict    `json:"verdict"`
+	Phase          string             `json:"phase"` // empty where it has none: Git does not name it, or a fact is missing
+	Wave           int                `json:"wave"`  // in which it would move; 0 where it does not
+	Reasons        []migrate.Reason   `json:"reasons"`
+	Warnings       []migrate.Reason   `json:"warnings"`
+	Holds          []migrate.Reason   `json:"holds"`
+	Gaps           []live.Gap         `json:"gaps"`  // why the verdict is unclear
+	Trust          []migrate.Room     `json:"trust"` // sizes of the trust policy with lanyard's statement
+	Steps          []migrate.Leg      `json:"steps"` // that wait to be taken, the next one first
+	Would          []migrate.Leg      `json:"would"` // and those if Git asked for Pod Identity, of an eligible one on IRSA
+
+	risk int
+}
+
+// Name returns "namespace/serviceAccount".
+func (w Workload) Name() string { return w.Namespace + "/" + w.ServiceAccount }
+
+// Options are what a report depends on besides Git and the live world.
+type Options struct {
+	Migrate  migrate.Options // its Mappings are the state's
+	Diff     diff.Options
+	Evidence migrate.Evidence
+	Pace     desired.Pace // 0 means one at a time
+}
+
+// New reports on every mapping and on every ServiceAccount that is wired and not named.
+func New(state desired.State, snap *live.Snapshot, o Options) Outline {
+	o.Migrate.Mappings = state.Mappings
+	a := migrate.NewAssessor(snap, o.Migrate)
+	declared := state.Mappings
+	resolved, moved := state, state
+	resolved.Mappings, moved.Mappings = nil, nil
+	for _, m := range declared {
+		resolved.Mappings = append(resolved.Mappings, a.Resolve(m))
+	}
+	others, unread := undeclared(state, snap)
+	for _, m := range append(slices.Clone(declared), others...) {
+		m.Mechanism = identity.PodIdentity
+		moved.Mappings = append(moved.Mappings, m)
+	}
+	now, then := diff.Compare(resolved, snap, o.Diff), diff.Compare(moved, snap, o.Diff)
+	out := Outline{Cluster: snap.Cluster().Name, Revision: state.Revision.String(), Workloads: []Workload{}, Gaps: append([]live.Gap{}, snap.Gaps()...)}
+	for i, m := range declared {
+		j := &now.Judged[i]
+		w := assessed(a.Assess(m), m)
+		w.Declared, w.Wanted, w.Position = m.Mechanism.String(), j.Wanted, m.At.String()
+		if s, holds, ok := a.Stand(j, m, o.Evidence); ok {
+			w.Phase = s.Phase().String()
+			w.Holds = append(w.Holds, holds...)
+			if s.Armed == s.Wanted || w.Verdict == migrate.Eligible || s.Wanted == identity.IRSA {
+				w.Steps = a.Route(j, s)
+			}
+		}
+		w.risk = risk(m.Subject, snap)
+		out.Workloads = append(out.Workloads, w)
+	}
+	for _, m := range others {
+		out.Workloads = append(out.Workloads, assessed(a.Assess(m), m))
+	}
+	for i := range out.Workloads {
+		w := &out.Workloads[i]
+		j := &then.Judged[i]
+		w.Mechanism = j.On
+		if s, _, ok := a.Stand(j, j.Mapping, migrate.Evidence{}); ok && w.Verdict == migrate.Eligible && j.On != identity.PodIdentity && len(w.Steps) == 0 {
+			w.Would = a.Route(j, s)
+		}
+	}
+	out.Workloads = append(out.Workloads, unread...)
+	slices.SortFunc(out.Workloads, func(x, y Workload) int { return strings.Compare(x.Name(), y.Name()) })
+	out.waves(o.Pace)
+	out.count(snap)
+	return out
+}
+
+// assessed starts a workload with its verdict.
+func assessed(a migrate.Assessment, m desired.Mapping) Workload {
+	return Workload{Namespace: m.Subject.Namespace, ServiceAccount: m.Subject.ServiceAccount, Role: m.Role.String(), Verdict: a.Verdict,
+		Reasons: a.Reasons, Warnings: a.Warnings, Holds: a.Holds, Gaps: a.Gaps, Trust: a.Trust, Steps: []migrate.Leg{}, Would: []migrate.Leg{}}
+}
+
+// undeclared are mappings for what is wired and not named by Git, sorted; and workloads
+// for what is wired in a way that cannot be read.
+func undeclared(state desired.State, snap *live.Snapshot) (all []desired.Mapping, unread []Workload) {
+	for _, s := range snap.Subjects() {
+		if _, named := state.Mapping(s); named {
+			continue
+		}
+		account, _ := snap.ServiceAccount(s)
+		association, presence := snap.Association(s)
+		text, m := account.Annotations[diff.AnnotationRole], identity.IRSA
+		if presence == live.Present {
+			text, m = association.Role.String(), identity.PodIdentity
+		}
+		role, err := identity.ParseRoleARN(text)
+		switch {
+		case text == "" && presence != live.Present:
+		case err != nil:
+			unread = append(unread, Workload{Namespace: s.Namespace, ServiceAccount: s.ServiceAccount, Mechanism: m, Verdict: migrate.Unclear, Role: text,
+				Reasons: []migrate.Reason{}, Warnings: []migrate.Reason{}, Holds: []migrate.Reason{}, Trust: []migrate.Room{}, Steps: []migrate.Leg{}, Would: []migrate.Leg{},
+				Gaps: []live.Gap{{Source: live.SourceServiceAccounts, Scope: s.String(), Reason: live.GapFailed, Message: "its role is not one: " + err.Error()}}})
+		default:
+			all = append(all, desired.Undeclared(s, role, m))
+		}
+	}
+	return all, unread
+}
+
+// risk orders workloads by what a failed move would cost: those with several replicas
+// first, single ones, Jobs and the cluster's own last.
+func risk(s identity.Subject, snap *live.Snapshot) int {
+	r := 0
+	workloads, _ := snap.Workloads(s)
+	for _, w := range workloads {
+		switch {
+		case w.Done:
+		case w.Kind == "Job" || w.Kind == "CronJob":
+			r = max(r, 3)
+		case w.Kind == "StatefulSet":
+			r = max(r, 2)
+		case w.Replicas < 2 && w.Kind != "DaemonSet":
+			r = max(r, 2)
+		case w.Kind == "DaemonSet":
+			r = max(r, 1)
+		}
+	}
+	if s.Namespace == "kube-system" {
+		r += 10
+	}
+	return r
+}
+
+// waves puts those that wait to move, or are moving, into waves: the least risky first,
+// never more at a time, nor of one namespace, than the operator lets.
+func (o *Outline) waves(p desired.Pace) {
+	most, perNamespace := max(p.MaxConcurrent, 1), max(p.PerNamespace, 1)
+	var waiting []*Workload
+	for i := range o.Workloads {
+		if w := &o.Workloads[i]; len(w.Steps) > 0 {
+			waiting = append(waiting, w)
+		}
+	}
+	slices.SortStableFunc(waiting, func(a, b *Workload) int { return a.risk - b.risk })
+	for wave := 1; len(waiting) > 0; wave++ {
+		taken, by := 0, map[string]int{}
+		waiting = slices.DeleteFunc(waiting, func(w *Workload) bool {
+			if taken == most || by[w.Namespace] == perNamespace {
+				return false
+			}
+			taken++
+			by[w.Namespace]++
+			w.Wave = wave
+			return true
+		})
+	}
+}
+
+// Waits reports whether a workload has steps to take, or is not where Git wants it.
+func (w Workload) Waits() bool {
+	return len(w.Steps) > 0 || w.Declared != "" && w.Phase != migrate.PhaseSettled.String()
+}
+
+// Waits reports whether there is work: a workload that Git names is not where Git wants
+// it, or something was not read.
+func (o Outline) Waits() bool { return o.Summary.Waiting > 0 || len(o.Gaps) > 0 }
+
+func (o *Outline) count(snap *live.Snapshot) {
+	s := &o.Summary
+	*s = Summary{Workloads: len(o.Workloads), Verdicts: map[string]int{}, Reasons: map[string]int{}, Phases: map[string]int{},
+		Associations: Quota{Now: len(snap.Facts().Associations), Limit: migrate.AssociationQuota}}
+	s.Associations.After = s.Associations.Now
+	for _, w := range o.Workloads {
+		s.Verdicts[w.Verdict.String()]++
+		for _, r := range w.Reasons {
+			s.Reasons[string(r.Code)]++
+		}
+		if w.Verdict == migrate.Eligible && w.Mechanism != identity.PodIdentity {
+			s.Associations.After++
+		}
+		if w.Declared == "" {
+			continue
+		}
+		s.Declared++
+		if w.Phase != "" {
+			s.Phases[w.Phase]++
+		}
+		if w.Phase != migrate.PhaseSettled.String() {
+			s.Waiting++
+		}
+	}
+}
+
+// Only returns the report of one workload.
+func (o Outline) Only(namespace, serviceAccount string) (Outline, error) {
+	for _, w := range o.Workloads {
+		if w.Namespace == namespace && w.ServiceAccount == serviceAccount {
+			one := o
+			one.Workloads = []Workload{w}
+			return one, nil
+		}
+	}
+	return Outline{}, fmt.Errorf("%s/%s is neither named by Git nor wired to a role: name one that `lanyard plan` lists", namespace, serviceAccount)
+}
+
+// JSON returns the report in its public form, indented, with a last line feed.
+func (o Outline) JSON() ([]byte, error) {
+	b, err := json.MarshalIndent(o, "", "  ")
+	if err != nil {
+		return nil, err
+	}
+	return append(b, '\n'), nil
+}
+
+// YAML returns the report as YAML, with the keys of its JSON form.
+func (o Outline) YAML() ([]byte, error) {
+	b, err := o.JSON()
+	if err != nil {
+		return nil, err
+	}
+	return live.ToYAML(b)
+}

@@ -1,0 +1,283 @@
+package outline_test
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/examples"
+	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/migrate"
+	"github.com/lanyard-io/lanyard/migrate/outline"
+	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/report"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+// example is the fleet and its live world, changed.
+func example(t testing.TB, change func(f *live.Facts, s *desired.State)) outline.Outline {
+	t.Helper()
+	f, err := live.DecodeFacts(examples.Live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo, err := desired.Parse(examples.Fleet(), []string{"."}, desired.Revision{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap, err := live.New(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := repo.For(snap.Cluster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if change != nil {
+		change(&f, &state)
+		if snap, err = live.New(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return outline.New(state, snap, outline.Options{})
+}
+
+func write(t *testing.T, form string, o outline.Outline, v outline.View) string {
+	t.Helper()
+	var b bytes.Buffer
+	var err error
+	switch form {
+	case "json":
+		var data []byte
+		data, err = o.JSON()
+		b.Write(data)
+	case "yaml":
+		var data []byte
+		data, err = o.YAML()
+		b.Write(data)
+	case "table":
+		err = o.Table(&b, v)
+	case "text":
+		err = o.Text(&b, v)
+	case "md":
+		err = o.Markdown(&b, v)
+	case "csv":
+		err = o.CSV(&b, v)
+	case "html":
+		err = o.HTML(&b, v)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// TestForms: the fleet in every form.
+func TestForms(t *testing.T) {
+	t.Parallel()
+	for _, form := range []string{"json", "yaml", "table", "text", "md", "csv", "html", "wide.table", "wave.table", "painted.table"} {
+		name, kind, is := strings.Cut(form, ".")
+		v := outline.View{}
+		if is {
+			v.Wide, v.Waves = name == "wide", name == "wave"
+			if name == "painted" {
+				v.Paint = func(s report.Style, text string) string {
+					return fmt.Sprintf("<%s>%s</>", [...]string{"critical", "warning", "info", "good", "strong", "faint"}[s], text)
+				}
+			}
+		} else {
+			kind = name
+		}
+		got := write(t, kind, example(t, nil), v)
+		file := filepath.Join("testdata", "fleet."+form)
+		if *update {
+			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), got); diff != "" {
+			t.Errorf("%s differs (-want +got); rewrite with -update\n%s", file, diff[:min(len(diff), 4000)])
+		}
+	}
+}
+
+// TestFleet: the verdicts on the example fleet, each for the reason that it was made for.
+func TestFleet(t *testing.T) {
+	t.Parallel()
+	got := map[string]outline.Workload{}
+	for _, w := range example(t, nil).Workloads {
+		got[w.Name()] = w
+	}
+	has := func(list []migrate.Reason, code migrate.Code, in string) bool {
+		for _, r := range list {
+			if r.Code == code && strings.Contains(fmt.Sprint(r.Facts, r.Fix), in) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, test := range []struct {
+		name    string
+		verdict migrate.Verdict
+		code    migrate.Code
+		in      string
+	}{
+		{"demo/s3-reader", migrate.Eligible, "", ""},
+		{"karpenter/karpenter", migrate.KeepIRSA, migrate.Fargate, "fargate-profile karpenter"},
+		{"cross/accountb-direct", migrate.KeepIRSA, migrate.CrossAccountRole, "210987654321"},
+		{"cross/chained-reader", migrate.KeepIRSA, migrate.ChainedRole, "irsa-lab-accountb-reader"},
+		{"win-demo/iis-logs", migrate.KeepIRSA, migrate.Windows, "Deployment win-demo/iis-logs"},
+		{"kube-system/aws-node", migrate.Blocked, migrate.AddonOwned, "aws eks update-addon"},
+		{"external-secrets/external-secrets", migrate.Blocked, migrate.AnnotationReader, "ClusterSecretStore aws-secrets"},
+		{"tf-demo/tf-s3-reader", migrate.Blocked, migrate.TrustNotAdopted, `"Sid":"Lanyardc12b0b1d8f6792e9"`},
+	} {
+		w := got[test.name]
+		if w.Verdict != test.verdict || test.code != "" && !has(w.Reasons, test.code, test.in) {
+			t.Errorf("%s is %s for %+v; want %s for %s with %q", test.name, w.Verdict, w.Reasons, test.verdict, test.code, test.in)
+		}
+	}
+	for _, name := range []string{"batch/exporter", "batch/reporter"} {
+		if !has(got[name].Warnings, migrate.SharedRole, "batch/") {
+			t.Errorf("%s has no warning of its shared role: %+v", name, got[name].Warnings)
+		}
+	}
+	if w := got["monitoring/prometheus"]; w.Declared != "" || w.Phase != "" || w.Wanted != identity.None || len(w.Would) == 0 {
+		t.Errorf("what Git does not name: %+v", w)
+	}
+}
+
+// TestSchema: the report is what docs/schemas/plan.json says, which lets nothing else in.
+func TestSchema(t *testing.T) {
+	t.Parallel()
+	schema, err := jsonschema.NewCompiler().Compile("../../docs/schemas/plan.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	worlds := map[string]func(f *live.Facts, s *desired.State){
+		"the fleet": nil,
+		"nothing":   func(f *live.Facts, s *desired.State) { f.ServiceAccounts, f.Associations, s.Mappings = nil, nil, nil },
+		"gaps": func(f *live.Facts, _ *desired.State) {
+			f.Gaps = append(f.Gaps, live.Gap{Source: live.SourcePods, Reason: live.GapRefused, Message: "forbidden"})
+		},
+		"a role that is none": func(f *live.Facts, _ *desired.State) {
+			f.ServiceAccounts = append(f.ServiceAccounts, live.ServiceAccount{Namespace: "x", Name: "y", Annotations: map[string]string{"eks.amazonaws.com/role-arn": "${ROLE}"}})
+		},
+		"all moves": func(_ *live.Facts, s *desired.State) {
+			for i := range s.Mappings {
+				s.Mappings[i].Mechanism = identity.PodIdentity
+			}
+		},
+		"all moves back": func(_ *live.Facts, s *desired.State) {
+			for i := range s.Mappings {
+				s.Mappings[i].Mechanism = identity.IRSA
+			}
+		},
+	}
+	for name, change := range worlds {
+		text, err := example(t, change).JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Validate(value); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if bytes.Contains(text, []byte(": null")) {
+			t.Errorf("%s: a list is null", name)
+		}
+	}
+	var object map[string]any
+	data, err := os.ReadFile("../../docs/schemas/plan.json")
+	if err != nil || json.Unmarshal(data, &object) != nil {
+		t.Fatal(err)
+	}
+	if open := strings.Count(string(data), `"type": "object"`) - strings.Count(string(data), `"additionalProperties"`); open != 0 {
+		t.Errorf("%d objects of the schema let in what it does not name", open)
+	}
+}
+
+// TestWaves: nobody moves beside more than the operator lets, nor beside one of its own
+// namespace, and the riskiest go last.
+func TestWaves(t *testing.T) {
+	t.Parallel()
+	o := example(t, func(_ *live.Facts, s *desired.State) {
+		for i := range s.Mappings {
+			s.Mappings[i].Mechanism = identity.PodIdentity
+		}
+	})
+	seen := map[int]int{}
+	for _, w := range o.Workloads {
+		if (w.Wave > 0) != (len(w.Steps) > 0) {
+			t.Errorf("%s has wave %d and %d steps", w.Name(), w.Wave, len(w.Steps))
+		}
+		seen[w.Wave]++
+	}
+	for wave := 1; wave < len(seen); wave++ {
+		if seen[wave] != 1 {
+			t.Errorf("wave %d has %d workloads, want one", wave, seen[wave])
+		}
+	}
+	if len(seen) < 3 {
+		t.Errorf("%d waves: too few to show anything", len(seen))
+	}
+}
+
+// TestHostile: what others write into names and policies does no harm in any form.
+func TestHostile(t *testing.T) {
+	t.Parallel()
+	const evil = "=cmd|' /C calc'!A0<script>alert(1)</script>\x1b[31m|`**`"
+	o := example(t, func(f *live.Facts, _ *desired.State) {
+		f.ServiceAccounts = append(f.ServiceAccounts, live.ServiceAccount{Namespace: evil, Name: evil, Annotations: map[string]string{"eks.amazonaws.com/role-arn": evil}})
+	})
+	for _, form := range []string{"table", "text", "md", "csv", "html"} {
+		got := write(t, form, o, outline.View{Wide: true})
+		if strings.Contains(got, "\x1b") {
+			t.Errorf("%s has an escape character", form)
+		}
+		if strings.Contains(got, "<script>") && (form == "html" || form == "md") {
+			t.Errorf("%s has the element", form)
+		}
+	}
+	rows, err := csv.NewReader(strings.NewReader(write(t, "csv", o, outline.View{}))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		for _, cell := range r {
+			if cell != "" && strings.ContainsAny(cell[:1], "=+-@") {
+				t.Errorf("a spreadsheet would run %q", cell)
+			}
+		}
+	}
+}
+
+// TestOnly: one workload, or an error that says where to look.
+func TestOnly(t *testing.T) {
+	t.Parallel()
+	o := example(t, nil)
+	if one, err := o.Only("demo", "s3-reader"); err != nil || len(one.Workloads) != 1 || one.Summary.Workloads != o.Summary.Workloads {
+		t.Errorf("%d workloads, %v", len(one.Workloads), err)
+	}
+	if _, err := o.Only("demo", "nobody"); err == nil || !strings.Contains(err.Error(), "lanyard plan") {
+		t.Errorf("an unknown name: %v", err)
+	}
+}
