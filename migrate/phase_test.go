@@ -287,3 +287,26 @@ func TestDigest(t *testing.T) {
 		}
 	}
 }
+
+// TestForeignLeftovers: what others made of the old side, and the mapping does not adopt,
+// is not taken away, so nothing waits for it.
+func TestForeignLeftovers(t *testing.T) {
+	t.Parallel()
+	for adopt, want := range map[desired.Adopt]string{
+		{}:                              "settled",
+		{Trust: true}:                   "soaking narrowing:trust",
+		{Annotation: true}:              "soaking narrowing:service-account",
+		{Annotation: true, Trust: true}: "soaking narrowing:service-account narrowing:trust",
+	} {
+		w := eligible()
+		w.m.Mechanism, w.m.Adopt = identity.PodIdentity, adopt
+		w.sa().Managers = []live.FieldManager{{Annotation: diff.AnnotationRole, Manager: "helm"}}
+		w.role().TrustPolicy = strings.TrimSuffix(irsaTrust(subject.OIDCSubject()), "]}") + `,{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`
+		podOn(w, live.CredentialPodIdentity, time.Hour)
+		w.f.Associations = append(w.f.Associations, association(w))
+		s, _, legs := stand(t, w, migrate.Evidence{})
+		if got := strings.TrimSpace(s.Phase().String() + " " + steps(legs)); got != want {
+			t.Errorf("adopt %+v: %q, want %q", adopt, got, want)
+		}
+	}
+}
