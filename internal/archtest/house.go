@@ -49,6 +49,7 @@ var house = []room{
 	{path: "sync/plan", level: planning, below: planning, why: "a plan is data made from findings; who runs or reports it is above"},
 	{path: "migrate", level: deciding, below: deciding, why: "a migration is a function of the live world that yields plan steps; the loop and the report are its readers"},
 	{path: "migrate/outline", level: hands, below: hands, why: "a report of migrations shows what migrate decided, and decides nothing"},
+	{path: "sync/census", level: deciding, below: deciding, why: "a wish written down from facts is checked against them before it is handed over; it touches nothing"},
 	{path: "sync/report", level: deciding, below: deciding, why: "a report is the record of a round; it never plans one"},
 
 	{path: "desired/gitsource", level: hands, below: hands, why: "a hand touches one part of the world and decides nothing"},

@@ -149,6 +149,9 @@ kubectl find them.`,
   # Who can move to EKS Pod Identity, and who must stay on IRSA?
   lanyard plan --path fleet --cluster irsa-lab
 
+  # Write a cluster that nobody declared down as desired files.
+  lanyard import --cluster irsa-lab --out fleet
+
   # Are these files well formed?
   lanyard validate --path fleet`,
 		Version:       version(),
@@ -165,6 +168,7 @@ kubectl find them.`,
 	root.AddCommand(
 		newDiff(world, talk),
 		newPlan(world, talk),
+		newImport(world, talk),
 		newSync(world, talk),
 		newRun(world, talk),
 		newSnapshot(world, talk),
