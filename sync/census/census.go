@@ -44,7 +44,6 @@ type Census struct {
 // Take writes down the live world. What it finds wrong is judged with the options.
 func Take(snap *live.Snapshot, o diff.Options) (Census, error) {
 	var all []entry
-	var candidates []desired.Mapping
 	for _, s := range snap.Subjects() {
 		e, wired := found(snap, s)
 		if !wired {
@@ -55,26 +54,21 @@ func Take(snap *live.Snapshot, o diff.Options) (Census, error) {
 		}
 		all = append(all, e)
 	}
-	for i := range all {
-		if all[i].wrong == nil {
-			all[i].settle(snap, o)
-		}
-		if all[i].wrong == nil {
-			candidates = append(candidates, all[i].m)
+	var cluster []string // what is wrong with all of them
+	for _, f := range diff.Compare(desired.State{Cluster: snap.Cluster().Name}, snap, o).Findings {
+		if f.Subject.IsZero() {
+			cluster = append(cluster, string(f.Kind)+": "+f.Message)
 		}
 	}
-	// Together, too: what one of them wants may be too wide for another.
-	r := diff.Compare(desired.State{Cluster: snap.Cluster().Name, Mappings: candidates}, snap, o)
-	mistakes := map[identity.Subject][]string{}
-	for _, f := range r.Findings {
-		mistakes[f.Subject] = append(mistakes[f.Subject], string(f.Kind)+": "+f.Message)
+	for i := range all {
+		if all[i].wrong = append(all[i].wrong, cluster...); all[i].wrong == nil {
+			all[i].settle(snap, o)
+		}
 	}
 	var c Census
 	texts := map[string]*strings.Builder{}
 	for i := range all {
 		e := &all[i]
-		e.wrong = append(e.wrong, mistakes[e.m.Subject]...)
-		e.wrong = append(e.wrong, mistakes[identity.Subject{}]...) // of the cluster
 		name := e.m.Subject.Namespace + ".yaml"
 		if texts[name] == nil {
 			texts[name] = &strings.Builder{}
