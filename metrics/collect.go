@@ -48,6 +48,11 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	gauge(m.is.removalsLimit, float64(s.removalsLimit))
 	gauge(m.is.reloaded, one(s.reloaded))
 	gauge(m.is.reloadedAt, seconds(s.reloadedAt))
+	for desc, counts := range map[*prometheus.Desc]map[string]int{m.is.verdicts: s.migrations.Verdicts, m.is.reasons: s.migrations.Reasons, m.is.phases: s.migrations.Phases} {
+		for word, n := range counts {
+			gauge(desc, float64(n), word)
+		}
+	}
 	for _, metric := range s.standing {
 		ch <- metric
 	}

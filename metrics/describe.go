@@ -15,7 +15,7 @@ type described struct {
 	inSync, finding, mappingsCut, findingsCut   *prometheus.Desc
 	conflict, conflicts, conflictsCut           *prometheus.Desc
 	head, removalsLeft, removalsLimit, reloaded *prometheus.Desc
-	reloadedAt                                  *prometheus.Desc
+	reloadedAt, verdicts, reasons, phases       *prometheus.Desc
 }
 
 func describe() *described {
@@ -44,6 +44,10 @@ func describe() *described {
 	d.holds = is("holds", "What the last good round left undone, by reason.", "reason")
 	d.gaps = is("gaps", "Reads without an answer in the last good round, by what was read.", "source")
 	d.unmanaged = is("unmanaged_service_accounts", "ServiceAccounts that are wired to a role and that Git does not name.")
+
+	d.verdicts = is("workloads", "ServiceAccounts that Git names or that are wired, by whether EKS Pod Identity can serve them.", "verdict")
+	d.reasons = is("workload_reasons", "How many of them have a reason to stay on IRSA, or one that a person can clear.", "reason")
+	d.phases = is("workload_phases", "Mappings by where they are on the way to the mechanism that Git wants.", "phase")
 
 	d.inSync = is("mapping_in_sync", "1 if the mapping is as Git wants it, 0 if it differs or a fact is missing.", "namespace", "service_account")
 	d.finding = is("finding", "Always 1: a finding of the last good round, gone when it is gone.", "namespace", "service_account", "kind", "severity")

@@ -49,6 +49,7 @@ type state struct {
 	removalsLeft, removalsLimit       int
 	reloaded                          bool
 	reloadedAt                        time.Time
+	migrations                        Migrations
 }
 
 // leading says whether this replica leads. One that was never told makes rounds for
@@ -192,6 +193,14 @@ func (m *Metrics) Mode(mode string) { m.change(func(s *state) { s.mode = mode })
 func (m *Metrics) Removals(left, limit int) {
 	m.change(func(s *state) { s.removalsLeft, s.removalsLimit = max(0, left), limit })
 }
+
+// Migrations counts workloads by words of package migrate's closed lists. All words of a
+// list are there, also with 0.
+type Migrations struct{ Verdicts, Reasons, Phases map[string]int }
+
+// Migrations notes who could move, and where those that Git names stand. It keeps the
+// maps, which must not be changed.
+func (m *Metrics) Migrations(v Migrations) { m.change(func(s *state) { s.migrations = v }) }
 
 // moment returns when something was; now, where nobody says.
 func (m *Metrics) moment(at time.Time) time.Time {

@@ -91,6 +91,7 @@ func lived(reg prometheus.Registerer, opts metrics.Options) *metrics.Metrics {
 	m.RoundFailed("git", remedy.Retry, noon.Add(2*time.Minute))
 	m.Held("unsigned")
 	m.Removals(3, 5)
+	m.Migrations(metrics.Migrations{Verdicts: map[string]int{"eligible": 2, "blocked": 0}, Reasons: map[string]int{"fargate": 1}, Phases: map[string]int{"settled": 3}})
 	m.Reloaded(true, noon)
 	m.AWSCall("IAM", "GetRole", "", 30*time.Millisecond)
 	m.AWSCall("EKS Auth", "AssumeRoleForPodIdentity", "AccessDeniedException", time.Second)

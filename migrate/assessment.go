@@ -131,7 +131,8 @@ type Options struct {
 	StartupTaint   string            // nodes bear it until their agent is ready; empty means none is declared
 	// Self are lanyard's own ServiceAccount and whatever else is never touched, besides
 	// the agent's. Feature self leaves it empty.
-	Self []identity.Subject
+	Self  []identity.Subject
+	Brief bool // without [Assessment].Trust, which takes longest: for those who count only
 	// AllowSelf lifts the reason self from the agent's ServiceAccount: feature self.
 	AllowSelf bool
 }

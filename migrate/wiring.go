@@ -99,6 +99,9 @@ func (l *look) roomier(full *trust.QuotaError) string {
 // rooms works the size out for each width that the mapping may ask for.
 func (l *look) rooms(doc *trust.Document, quota int) {
 	for _, w := range widths {
+		if l.opts.Brief {
+			break
+		}
 		if w.NeedsSessionTags() && !l.m.PodIdentity.SessionTags {
 			continue
 		}

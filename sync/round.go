@@ -91,6 +91,9 @@ func (l *Loop) Removals() int { return len(l.memory.Removals()) }
 // Obey makes the rounds from now on keep to other guard rails.
 func (l *Loop) Obey(p plan.Policy) { l.opts.Policy = p }
 
+// Policy returns what the last round kept to. It must not be called during a round.
+func (l *Loop) Policy() plan.Policy { return l.opts.Policy }
+
 // Round makes one pass. An error means that there was no round to speak of: Git or
 // the cluster could not be read at all. Everything milder is in the report.
 func (l *Loop) Round(ctx context.Context) (report.Round, error) {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/metrics"
+	"github.com/lanyard-io/lanyard/migrate/outline"
 	"github.com/lanyard-io/lanyard/sync/status"
 )
 
@@ -96,6 +97,7 @@ func NewDaemon(ctx context.Context, o DaemonOptions) (*Daemon, error) {
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	d.metrics.Mode(string(config.Mode))
 	d.metrics.Leader(false)
+	d.metrics.Migrations(migrations(outline.Summary{}))
 	d.board = status.New(status.Options{Authorize: authorize(o, strangers), Now: o.Now})
 	d.board.State(func(s *status.State) {
 		s.Version, s.Commit, s.Identity = o.Version, o.Commit, d.opts.Lease.Identity
@@ -245,6 +247,7 @@ func (d *Daemon) led() {
 	d.mu.Unlock()
 	d.metrics.Leader(false)
 	if was {
+		d.metrics.Migrations(migrations(outline.Summary{})) // what is found, the leader shows
 		d.board.State(func(s *status.State) { s.Leader, s.LeaderIdentity = false, "" })
 	}
 }

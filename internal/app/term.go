@@ -136,6 +136,9 @@ func (g *generation) seen(r report.Round) {
 	d.metrics.Removals(left, limit)
 	d.board.State(func(s *status.State) { s.Removals = status.Removals{Left: left, Limit: limit}; s.Mode = string(r.Mode) })
 	g.said.saw(r, snapshot)
+	if !r.Partial {
+		d.outlined(r, snapshot, g.config, g.syncer.loop.Policy())
+	}
 	d.mu.Lock()
 	d.good = true
 	d.mu.Unlock()

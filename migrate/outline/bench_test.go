@@ -14,7 +14,8 @@ import (
 
 // BenchmarkPlan is `lanyard plan -o table` of 5,000 mappings from a snapshot, each with a
 // role, a Deployment and two pods; every other one is wanted on Pod Identity. The
-// baseline beside it reads the same snapshot, and does nothing with it.
+// baseline beside it reads the same snapshot, and does nothing with it; count is what the
+// daemon does after each whole round.
 func BenchmarkPlan(b *testing.B) {
 	const many = 5000
 	f, err := live.DecodeFacts(examples.Live)
@@ -50,6 +51,12 @@ func BenchmarkPlan(b *testing.B) {
 	}
 	for name, use := range map[string]func(*live.Snapshot) error{
 		"read": func(*live.Snapshot) error { return nil },
+		"count": func(s *live.Snapshot) error {
+			if o := outline.New(state, s, outline.Options{Brief: true}); o.Summary.Workloads != many {
+				return fmt.Errorf("%d workloads", o.Summary.Workloads)
+			}
+			return nil
+		},
 		"plan": func(s *live.Snapshot) error {
 			return outline.New(state, s, outline.Options{}).Table(io.Discard, outline.View{})
 		},

@@ -73,11 +73,12 @@ type Options struct {
 	Diff     diff.Options
 	Evidence migrate.Evidence
 	Pace     desired.Pace // 0 means one at a time
+	Brief    bool         // without steps: for those who count only
 }
 
 // New reports on every mapping and on every ServiceAccount that is wired and not named.
 func New(state desired.State, snap *live.Snapshot, o Options) Outline {
-	o.Migrate.Mappings = state.Mappings
+	o.Migrate.Mappings, o.Migrate.Brief = state.Mappings, o.Brief
 	a := migrate.NewAssessor(snap, o.Migrate)
 	declared := state.Mappings
 	resolved, moved := state, state
@@ -87,34 +88,35 @@ func New(state desired.State, snap *live.Snapshot, o Options) Outline {
 	}
 	others, unread := undeclared(state, snap)
 	for _, m := range append(slices.Clone(declared), others...) {
-		m.Mechanism = identity.PodIdentity
-		moved.Mappings = append(moved.Mappings, m)
+		if m.Mechanism = identity.PodIdentity; !o.Brief {
+			moved.Mappings = append(moved.Mappings, m)
+		}
 	}
 	now, then := diff.Compare(resolved, snap, o.Diff), diff.Compare(moved, snap, o.Diff)
 	out := Outline{Cluster: snap.Cluster().Name, Revision: state.Revision.String(), Workloads: []Workload{}, Gaps: append([]live.Gap{}, snap.Gaps()...)}
 	for i, m := range declared {
 		j := &now.Judged[i]
 		w := assessed(a.Assess(m), m)
-		w.Declared, w.Wanted, w.Position = m.Mechanism.String(), j.Wanted, m.At.String()
+		w.Declared, w.Wanted, w.Position, w.Mechanism = m.Mechanism.String(), j.Wanted, m.At.String(), j.On
 		if s, holds, ok := a.Stand(j, m, o.Evidence); ok {
 			w.Phase = s.Phase().String()
 			w.Holds = append(w.Holds, holds...)
 			if s.Armed == s.Wanted || w.Verdict == migrate.Eligible || s.Wanted == identity.IRSA {
-				w.Steps = a.Route(j, s)
+				w.Steps = route(a, j, s, o)
 			}
 		}
 		w.risk = risk(m.Subject, snap)
 		out.Workloads = append(out.Workloads, w)
 	}
 	for _, m := range others {
-		out.Workloads = append(out.Workloads, assessed(a.Assess(m), m))
+		w := assessed(a.Assess(m), m)
+		w.Mechanism = m.Mechanism // as it stands
+		out.Workloads = append(out.Workloads, w)
 	}
-	for i := range out.Workloads {
-		w := &out.Workloads[i]
-		j := &then.Judged[i]
-		w.Mechanism = j.On
+	for i := range then.Judged {
+		w, j := &out.Workloads[i], &then.Judged[i]
 		if s, _, ok := a.Stand(j, j.Mapping, migrate.Evidence{}); ok && w.Verdict == migrate.Eligible && j.On != identity.PodIdentity && len(w.Steps) == 0 {
-			w.Would = a.Route(j, s)
+			w.Would = route(a, j, s, o)
 		}
 	}
 	out.Workloads = append(out.Workloads, unread...)
@@ -122,6 +124,13 @@ func New(state desired.State, snap *live.Snapshot, o Options) Outline {
 	out.waves(o.Pace)
 	out.count(snap)
 	return out
+}
+
+func route(a *migrate.Assessor, j *diff.Judged, s migrate.Standing, o Options) []migrate.Leg {
+	if o.Brief {
+		return []migrate.Leg{}
+	}
+	return a.Route(j, s)
 }
 
 // assessed starts a workload with its verdict.

@@ -281,3 +281,34 @@ func TestOnly(t *testing.T) {
 		t.Errorf("an unknown name: %v", err)
 	}
 }
+
+// TestBrief: those who count only count the same.
+func TestBrief(t *testing.T) {
+	t.Parallel()
+	f, err := live.DecodeFacts(examples.Live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap, err := live.New(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo, err := desired.Parse(examples.Fleet(), []string{"."}, desired.Revision{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := repo.For(snap.Cluster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, brief := outline.New(state, snap, outline.Options{}), outline.New(state, snap, outline.Options{Brief: true})
+	if diff := cmp.Diff(whole.Summary, brief.Summary); diff != "" || whole.Summary.Declared == 0 {
+		t.Errorf("-whole +brief\n%s", diff)
+	}
+	for i := range whole.Workloads {
+		w, b := whole.Workloads[i], brief.Workloads[i]
+		if w.Name() != b.Name() || w.Mechanism != b.Mechanism || len(b.Steps)+len(b.Would)+len(b.Trust) > 0 {
+			t.Errorf("%s on %s; %s on %s with %d steps", w.Name(), w.Mechanism, b.Name(), b.Mechanism, len(b.Steps))
+		}
+	}
+}

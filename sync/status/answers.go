@@ -3,6 +3,8 @@ package status
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/lanyard-io/lanyard/sync/plan"
 )
 
 // ready reports whether there was a good round, and when it ended.
@@ -26,15 +28,26 @@ func (b *Board) findingsJSON() ([]byte, error) {
 	return scrub(data), err
 }
 
-// planJSON is what the last good round planned.
+// planJSON is what the last good round planned, and how migrations stand.
 func (b *Board) planJSON() ([]byte, error) {
 	b.mu.RLock()
-	diff, p := b.diff, b.plan
+	diff, p, outline := b.diff, b.plan, b.outline
 	b.mu.RUnlock()
 	if diff == nil {
 		return nil, nil
 	}
-	return indented(p)
+	answer := struct {
+		plan.Plan
+		Migration json.RawMessage `json:"migration,omitempty"`
+	}{Plan: p}
+	if outline != nil {
+		text, err := outline()
+		if err != nil {
+			return nil, err
+		}
+		answer.Migration = text
+	}
+	return indented(answer)
 }
 
 // snapshotJSON is what the last good round saw, as `lanyard snapshot -o json` writes

@@ -53,6 +53,7 @@ type Board struct {
 	plan     plan.Plan
 	ended    time.Time
 	snapshot *live.Snapshot
+	outline  func() ([]byte, error) // of the migrations
 }
 
 // New returns an empty board.
@@ -96,6 +97,14 @@ func (b *Board) saw(r report.Round, snapshot *live.Snapshot, partial bool) {
 		return
 	}
 	b.keep(pass)
+}
+
+// Outline shows how migrations stand: a JSON document, made when somebody asks. It must
+// be safe for use by several goroutines.
+func (b *Board) Outline(of func() ([]byte, error)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.outline = of
 }
 
 // Failed shows a round of which there is nothing to report: the stage that failed

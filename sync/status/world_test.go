@@ -86,6 +86,9 @@ func lived(t testing.TB) *status.Board {
 	r, snap := example(t)
 	b.Failed("git", remedy.Mark(remedy.Retry, errors.New(`clone "https://`+leak+`@git.example.com/fleet.git": no route to host`)), noon.Add(-2*time.Minute), noon.Add(-time.Minute))
 	b.Saw(r, snap)
+	b.Outline(func() ([]byte, error) {
+		return []byte(`{"cluster": "irsa-lab", "note": "https://bot:` + leak + `@git.example.com/fleet.git"}`), nil
+	})
 	return b
 }
 

@@ -11,8 +11,6 @@ import (
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/app"
-	"github.com/lanyard-io/lanyard/migrate"
-	"github.com/lanyard-io/lanyard/migrate/outline"
 	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/plan"
@@ -90,18 +88,6 @@ func stand(ctx context.Context, w *where, world World, talk *voice) (s standing,
 		s.policy, s.mode = app.Rails(o.Config, app.Self()), o.Config.Mode
 	}
 	return s, nil
-}
-
-// options are those of a report of migrations.
-func (s standing) options() outline.Options {
-	o := outline.Options{Diff: s.policy.Diff, Migrate: migrate.Options{OrganizationID: s.policy.Diff.OrganizationID, Self: app.Self()}}
-	if s.config != nil {
-		o.Pace, o.Migrate.StartupTaint, o.Migrate.AllowSelf = s.config.Migration, s.config.Migration.StartupTaint, s.config.Features.Self
-		if s.config.Features.Self {
-			o.Migrate.Self = nil
-		}
-	}
-	return o
 }
 
 // compare reads Git and the live world, and plans a round without taking it.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lanyard-io/lanyard/internal/app"
 	"github.com/lanyard-io/lanyard/migrate/outline"
 )
 
@@ -45,7 +46,7 @@ waiting, or something could not be read. 1: no answer.`,
 			if err != nil {
 				return err
 			}
-			o := outline.New(s.state, s.snapshot, s.options())
+			o := outline.New(s.state, s.snapshot, app.Outline(s.config, s.policy))
 			waits := o.Waits()
 			if len(args) == 1 {
 				namespace, name, is := strings.Cut(args[0], "/")

@@ -1,0 +1,58 @@
+package app
+
+import (
+	"maps"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/metrics"
+	"github.com/lanyard-io/lanyard/migrate"
+	"github.com/lanyard-io/lanyard/migrate/outline"
+	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/plan"
+	"github.com/lanyard-io/lanyard/sync/report"
+)
+
+// Outline returns what a report of migrations depends on besides Git and the live world:
+// what the operator lets be done. Without a configuration that is nothing in particular.
+func Outline(c *desired.Configuration, p plan.Policy) outline.Options {
+	o := outline.Options{Diff: p.Diff, Migrate: migrate.Options{OrganizationID: p.Diff.OrganizationID, Self: Self()}}
+	if c != nil {
+		o.Pace, o.Migrate.StartupTaint, o.Migrate.AllowSelf = c.Migration, c.Migration.StartupTaint, c.Features.Self
+		if c.Features.Self {
+			o.Migrate.Self = nil
+		}
+	}
+	return o
+}
+
+// outlined tells how migrations stand after a whole round: counts now, the whole of it to
+// those who ask.
+func (d *Daemon) outlined(r report.Round, snapshot *live.Snapshot, c *desired.Configuration, p plan.Policy) {
+	state := desired.State{Revision: r.Revision, Cluster: c.Cluster}
+	for i := range r.Result.Judged {
+		state.Mappings = append(state.Mappings, r.Result.Judged[i].Mapping)
+	}
+	o := Outline(c, p)
+	d.board.Outline(func() ([]byte, error) { return outline.New(state, snapshot, o).JSON() })
+	o.Brief = true
+	d.metrics.Migrations(migrations(outline.New(state, snapshot, o).Summary))
+}
+
+// migrations are the counts by all words of the closed lists.
+func migrations(s outline.Summary) metrics.Migrations {
+	v := metrics.Migrations{Verdicts: map[string]int{}, Reasons: map[string]int{}, Phases: map[string]int{}}
+	for _, verdict := range []migrate.Verdict{migrate.Eligible, migrate.KeepIRSA, migrate.Blocked, migrate.Unclear} {
+		v.Verdicts[verdict.String()] = 0
+	}
+	for _, code := range append(migrate.Keeps(), migrate.Blocks()...) {
+		v.Reasons[string(code)] = 0
+	}
+	v.Reasons[string(migrate.SharedRole)] = 0
+	for _, phase := range migrate.Phases() {
+		v.Phases[phase.String()] = 0
+	}
+	maps.Copy(v.Verdicts, s.Verdicts)
+	maps.Copy(v.Reasons, s.Reasons)
+	maps.Copy(v.Phases, s.Phases)
+	return v
+}
