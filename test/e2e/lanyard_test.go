@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,6 +30,7 @@ import (
 	"github.com/lanyard-io/lanyard/internal/app"
 	"github.com/lanyard-io/lanyard/internal/sandbox/awsd"
 	"github.com/lanyard-io/lanyard/internal/sandbox/gitd"
+	"github.com/lanyard-io/lanyard/migrate/outline"
 	"github.com/lanyard-io/lanyard/sync/observe"
 	"github.com/lanyard-io/lanyard/sync/report"
 	"github.com/lanyard-io/lanyard/test/e2e/plane"
@@ -354,6 +356,33 @@ func (o *operator) ready() {
 	o.must(err)
 }
 
+// verdicts holds that every read on which a verdict rests was made on a real cluster: none
+// is unclear, and what stands is settled.
+func (o *operator) verdicts(d *daemon) {
+	o.t.Helper()
+	var answer struct{ Migration outline.Outline }
+	code, err := d.get("/api/v1/plan", apiToken, &answer)
+	if err != nil || code != http.StatusOK {
+		o.t.Errorf("/api/v1/plan says %d, %v", code, err)
+	}
+	seen := map[string]string{}
+	for _, w := range answer.Migration.Workloads {
+		if w.Namespace != o.ns {
+			continue
+		}
+		seen[w.ServiceAccount] = fmt.Sprint(w.Verdict, " ", w.Phase)
+		for _, g := range w.Gaps {
+			o.t.Errorf("%s: not read: %s", w.Name(), g)
+		}
+		for _, r := range append(w.Reasons, w.Holds...) {
+			o.t.Logf("%s: %s: %s %v", w.Name(), r.Code, r.Message, r.Facts)
+		}
+	}
+	if diff := gocmp.Diff(map[string]string{"irsa": "eligible settled", "pod": "eligible settled", "fresh": "eligible settled"}, seen); diff != "" {
+		o.t.Errorf("verdicts and phases (-want +got)\n%s", diff)
+	}
+}
+
 // TestInstalled: installed from deploy/ and as its own ServiceAccount, lanyard brings a
 // fleet to what Git says on every plane, is refused nothing, takes nobody's access, and
 // then writes no more.
@@ -375,6 +404,7 @@ func TestInstalled(t *testing.T) {
 	if more := o.writes() - wrote; wrote < 3 || more != 0 {
 		t.Errorf("%d writes, and %d in three rounds more; want three or more, and none", wrote, more)
 	}
+	o.verdicts(d)
 	for _, r := range o.asked() {
 		if r.Annotations["authorization.k8s.io/decision"] != "allow" {
 			t.Errorf("refused: %s %s", r.Verb, r.RequestURI)
