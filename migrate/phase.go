@@ -58,7 +58,7 @@ type Standing struct {
 	Armed      identity.Mechanism // what a pod admitted now gets: PodIdentity with an association, else IRSA
 	Trusted    bool               // the trust policies surely let the wanted side in
 	Ready      bool               // and the rest of that side is as Git asks, and has been for long enough
-	Moving     bool               // a live pod is on the other side, or an owner is in the middle of a rollout
+	Moving     bool               // a live pod is on the other side, an owner is in the middle of a rollout, or what is armed is not yet as Git asks
 	OldWired   bool               // something of the other side stands that is lanyard's to take away
 	Proven     bool               // every owner has run on the wanted side, for the soak time, and its use is proven
 }

@@ -145,7 +145,14 @@ func TestTheWay(t *testing.T) {
 			w.f.Associations[len(w.f.Associations)-1].CreatedAt = now.Add(-time.Hour)
 			w.pod().Ready = false
 		}, migrate.Evidence{}, migrate.PhaseSoaking, "no-run-yet", "narrowing:service-account narrowing:trust"},
-		{"and nothing proves it", func() { w.pod().Ready, w.m.Migration.Proof = true, desired.ProofCloudTrail }, migrate.Evidence{}, migrate.PhaseSoaking, "no-proof", "narrowing:service-account narrowing:trust"},
+		{"and the association names another role", func() {
+			w.pod().Ready = true
+			w.f.Associations[len(w.f.Associations)-1].Role = arn(role + "-debug")
+		}, migrate.Evidence{}, migrate.PhaseCrossing, "", "crossing:association narrowing:service-account narrowing:trust"},
+		{"and nothing proves it", func() {
+			w.f.Associations[len(w.f.Associations)-1].Role = arn(role)
+			w.m.Migration.Proof = desired.ProofCloudTrail
+		}, migrate.Evidence{}, migrate.PhaseSoaking, "no-proof", "narrowing:service-account narrowing:trust"},
 		{"and something does", func() {}, migrate.Evidence{Proven: func(identity.Subject) bool { return true }}, migrate.PhaseNarrowing, "", "narrowing:service-account narrowing:trust"},
 		{"the annotation has gone", func() { delete(w.f.ServiceAccounts[0].Annotations, diff.AnnotationRole) }, migrate.Evidence{Proven: func(identity.Subject) bool { return true }}, migrate.PhaseNarrowing, "", "narrowing:trust"},
 		{"and the old trust", func() { roleOf().TrustPolicy = onlyPods }, migrate.Evidence{}, migrate.PhaseSettled, "", ""},

@@ -71,6 +71,11 @@ func (r *route) toPodIdentity(s Standing) {
 			Object: "Pod Identity association of " + r.m.Subject.String(), After: r.association(), Calls: 3,
 			Undo: "delete the association; pods that have come meanwhile are restarted onto IRSA, which still trusts " + role, Waits: "until the trust has stood for the settling time"})
 	}
+	if wrong := r.differs(); len(wrong) > 0 {
+		r.add(Leg{Phase: PhaseCrossing, Plane: diff.PlaneAssociation, Do: "update the association in place, to what Git asks for: " + strings.Join(wrong, ", "),
+			Object: "Pod Identity association " + r.j.Association.ID, Owner: notOurs(diff.OwnerOfAssociation(r.j.Association, r.snap.Cluster())),
+			Before: r.standing(), After: r.association(), Undo: "update it to what it was", Calls: 3})
+	}
 	r.restart(s, identity.PodIdentity)
 	if r.oldAnnotation() {
 		account := r.j.ServiceAccount
@@ -88,8 +93,14 @@ func (r *route) toIRSA(s Standing) {
 	}
 	account := r.j.ServiceAccount
 	if have := account.Annotations[diff.AnnotationRole]; have != r.m.Role.String() {
-		leg := Leg{Phase: PhasePending, Plane: diff.PlaneServiceAccount, Do: "annotate the ServiceAccount: it counts once the association is gone", Object: "ServiceAccount " + r.m.Subject.String(),
+		leg := Leg{Phase: r.first(), Plane: diff.PlaneServiceAccount, Do: "annotate the ServiceAccount", Object: "ServiceAccount " + r.m.Subject.String(),
 			Owner: notOurs(diff.OwnerOfAnnotation(account, diff.AnnotationRole)), After: diff.AnnotationRole + ": " + r.m.Role.String(), Undo: "take the annotation off", Calls: 3}
+		if s.Armed != identity.IRSA {
+			leg.Do += ": it counts once the association is gone"
+		}
+		if !diff.MayTakeAnnotation(r.m, account, diff.AnnotationRole) {
+			leg.Do = "whoever owns the annotation changes it, or the mapping adopts it (adopt: [annotation])"
+		}
 		if have != "" {
 			leg.Before, leg.Undo = diff.AnnotationRole+": "+have, "annotate it with "+have+" again"
 		}
@@ -138,7 +149,7 @@ func (r *route) first() Phase {
 
 // restart moves the pods that are on the other side.
 func (r *route) restart(s Standing, to identity.Mechanism) {
-	if s.Armed == s.Wanted && !s.Moving {
+	if s.Armed == s.Wanted && r.using(other(to)) == 0 && !r.rolling() {
 		return
 	}
 	var pods []string

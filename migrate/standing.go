@@ -125,10 +125,33 @@ func (f *footing) ready() bool {
 	return f.e.Settled == nil || f.e.Settled(f.m.Subject)
 }
 
+// differs says in what the armed side is not what Git asks for yet: pods that come now
+// get something else, whichever mechanism they are on.
+func (f *footing) differs() []string {
+	switch a := f.j.Association; {
+	case f.j.Wanted == identity.PodIdentity && f.j.HasAssociation:
+		out := diff.AssociationDifference(f.m, a)
+		if a.Role != f.m.Role {
+			out = append([]string{"role"}, out...)
+		}
+		return out
+	case f.j.Wanted == identity.IRSA && f.j.Lacks(diff.AnnotationMissing, diff.AnnotationMismatch):
+		return []string{"annotation"}
+	}
+	return nil
+}
+
 func (f *footing) moving() bool {
+	if len(f.differs()) > 0 {
+		return true
+	}
 	if slices.ContainsFunc(f.j.Pods, func(p live.Pod) bool { return p.Uses(other(f.j.Wanted)) }) {
 		return true
 	}
+	return f.rolling()
+}
+
+func (f *footing) rolling() bool {
 	workloads, _ := f.snap.Workloads(f.m.Subject)
 	return slices.ContainsFunc(workloads, func(w live.Workload) bool { return w.Rolling })
 }

@@ -214,6 +214,9 @@ func (p *page) workload(w Workload) {
 		p.prose(2, "not read", g.String())
 	}
 	for _, r := range w.Trust {
+		if r.After == r.Before {
+			continue // it lets Pod Identity in already
+		}
 		p.prose(2, "", fmt.Sprintf("trust policy with width %s: %d characters, now %d, limit %s%s", r.Width, r.After, r.Before, limit(r.Limit), map[bool]string{false: ": does not fit"}[r.Fits]))
 	}
 	p.legs("what will be done", w.Steps)
