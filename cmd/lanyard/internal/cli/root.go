@@ -149,6 +149,9 @@ kubectl find them.`,
   # Who can move to EKS Pod Identity, and who must stay on IRSA?
   lanyard plan --path fleet --cluster irsa-lab
 
+  # Why does a pod get no credentials, or the wrong ones?
+  lanyard explain demo/s3-reader --cluster irsa-lab
+
   # Write a cluster that nobody declared down as desired files.
   lanyard import --cluster irsa-lab --out fleet
 
@@ -169,6 +172,7 @@ kubectl find them.`,
 		newDiff(world, talk),
 		newPlan(world, talk),
 		newImport(world, talk),
+		newExplain(world, talk),
 		newSync(world, talk),
 		newRun(world, talk),
 		newSnapshot(world, talk),

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/sync/explain"
+)
+
+func newExplain(world World, talk *voice) *cobra.Command {
+	var (
+		w      where
+		output string
+	)
+	cmd := &cobra.Command{
+		Use:   "explain namespace/serviceaccount",
+		Short: "Find the broken link between a ServiceAccount and its role",
+		Long: `Walk the chain by which a ServiceAccount's pods get their role: the line in Git, the
+ServiceAccount, its wiring, EKS's webhook, what running pods were given, the OIDC provider
+or the Pod Identity agent, the role, the clause of its trust policy. Each link is good,
+broken or unknown, with what shows it; the answer ends with the first broken link, what
+mends it, and who owns that place. Nothing is changed.
+
+Git need not be named: then what stands is explained.
+
+Exit code 0: every link is good. 2: a link is broken or unknown. 1: no answer.`,
+		Example: `  # Why does this pod get AccessDenied?
+  lanyard explain demo/s3-reader --cluster irsa-lab
+
+  # From a snapshot, and held against Git.
+  lanyard explain demo2/s3-reader --path fleet --live live.yaml`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			namespace, name, is := strings.Cut(args[0], "/")
+			if !is || namespace == "" || name == "" {
+				return fmt.Errorf("%q names no ServiceAccount: write namespace/name", args[0])
+			}
+			var s standing
+			o, err := w.options(world, talk)
+			if err != nil {
+				return err
+			}
+			if w.repo != "" || len(w.paths) > 0 || o.Config != nil && o.Config.Source.URL != "" {
+				s, err = stand(cmd.Context(), &w, world, talk)
+			} else {
+				s.snapshot, s.policy, err = facts(cmd.Context(), &w, world, talk)
+				s.state = desired.State{}
+			}
+			if err != nil {
+				return err
+			}
+			c, err := explain.Walk(s.state, s.snapshot, identity.Subject{Namespace: namespace, ServiceAccount: name}, explain.Options{Policy: s.policy})
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				b, err := c.JSON()
+				if err != nil {
+					return err
+				}
+				if _, err := world.Stdout.Write(b); err != nil {
+					return err
+				}
+			} else if err := c.Text(world.Stdout, talk.paint()); err != nil {
+				return err
+			}
+			return differs(c.First != "")
+		},
+	}
+	w.wanted(cmd)
+	w.source(cmd)
+	w.world(cmd)
+	w.rules(cmd)
+	format(cmd, &output, "text", "json")
+	return cmd
+}

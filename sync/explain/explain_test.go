@@ -1,0 +1,251 @@
+package explain_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/sync/diff"
+	"github.com/lanyard-io/lanyard/sync/explain"
+	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/plan"
+)
+
+const (
+	account = "123456789012"
+	issuer  = "https://oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"
+	host    = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"
+	roleARN = "arn:aws:iam::123456789012:role/api"
+	node    = "ip-10-0-1-11"
+
+	podTrust = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"],"Condition":{"StringEquals":{"aws:SourceAccount":"123456789012","aws:RequestTag/eks-cluster-arn":"arn:aws:eks:eu-west-1:123456789012:cluster/irsa-lab","aws:RequestTag/kubernetes-namespace":"demo","aws:RequestTag/kubernetes-service-account":"api"}}}]}`
+)
+
+var (
+	now     = time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	subject = identity.Subject{Namespace: "demo", ServiceAccount: "api"}
+)
+
+func role(t testing.TB, text string) identity.RoleARN {
+	t.Helper()
+	r, err := identity.ParseRoleARN(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func irsaTrust(host, sub, aud string) string {
+	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":"arn:aws:iam::123456789012:oidc-provider/` + host + `"},"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":{"` + host + `:sub":"` + sub + `","` + host + `:aud":"` + aud + `"}}}]}`
+}
+
+// world is what is explained; those of [healthy] have nothing wrong with them.
+type world struct {
+	f live.Facts
+	m []desired.Mapping
+	p plan.Policy
+}
+
+func healthy(t testing.TB, m identity.Mechanism) *world {
+	t.Helper()
+	w := &world{p: plan.DefaultPolicy(), f: live.Facts{
+		TakenAt:         now,
+		Cluster:         live.Cluster{Name: "irsa-lab", ARN: "arn:aws:eks:eu-west-1:123456789012:cluster/irsa-lab", Issuer: issuer, APIServerIssuer: issuer},
+		Namespaces:      []live.Namespace{{Name: "demo"}},
+		ServiceAccounts: []live.ServiceAccount{{Namespace: "demo", Name: "api", UID: "u", CreatedAt: now.Add(-2 * time.Hour), Annotations: map[string]string{diff.AnnotationRole: roleARN}}},
+		Workloads:       []live.Workload{{Namespace: "demo", Kind: "Deployment", Name: "api", ServiceAccount: "api", Replicas: 1}},
+		Pods: []live.Pod{{Namespace: "demo", Name: "api-1", ServiceAccount: "api", Node: node, Owner: live.WorkloadRef{Kind: "Deployment", Name: "api"}, CreatedAt: now.Add(-time.Hour), Phase: "Running", Ready: true,
+			Containers: []live.Container{{Name: "main", Credential: live.CredentialIRSA, Role: roleARN, Audience: "sts.amazonaws.com"}}}},
+		Nodes:     []live.Node{{Name: node, OS: "linux", Ready: true, AgentReady: true, CreatedAt: now.Add(-time.Hour)}},
+		Webhook:   live.Webhook{Present: true},
+		Accounts:  []live.Account{{ID: account, TrustSizeQuota: 2048}},
+		Roles:     []live.Role{{ARN: role(t, roleARN), Presence: live.Present, TrustPolicy: irsaTrust(host, subject.OIDCSubject(), "sts.amazonaws.com")}},
+		Providers: []live.OIDCProvider{{ARN: "arn:aws:iam::123456789012:oidc-provider/" + host, Account: account, URL: host, ClientIDs: []string{"sts.amazonaws.com"}, Described: true}},
+	}}
+	mapping := desired.Undeclared(subject, role(t, roleARN), m)
+	mapping.Adopt = desired.Adopt{}
+	mapping.At = desired.Position{File: "fleet/api.yaml", Line: 4, Column: 9}
+	w.m = []desired.Mapping{mapping}
+	if m == identity.PodIdentity {
+		w.f.ServiceAccounts[0].Annotations = nil
+		w.f.Associations = []live.Association{{Namespace: "demo", ServiceAccount: "api", ID: "a-1", ARN: "arn:aws:eks:eu-west-1:123456789012:podidentityassociation/irsa-lab/a-1", Described: true, Role: role(t, roleARN), CreatedAt: now.Add(-2 * time.Hour), ModifiedAt: now.Add(-2 * time.Hour)}}
+		w.f.Roles[0].TrustPolicy = podTrust
+		w.f.Pods[0].Containers[0] = live.Container{Name: "main", Credential: live.CredentialPodIdentity, Audience: "pods.eks.amazonaws.com"}
+	}
+	return w
+}
+
+func (w *world) walk(t testing.TB) explain.Chain {
+	t.Helper()
+	snap, err := live.New(w.f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := explain.Walk(desired.State{Cluster: "irsa-lab", Mappings: w.m}, snap, subject, explain.Options{Policy: w.p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (w *world) gap(s live.Source, scope string) {
+	w.f.Gaps = append(w.f.Gaps, live.Gap{Source: s, Scope: scope, Reason: live.GapRefused, Message: "AccessDenied"})
+}
+
+// TestBroken: of each world the first broken link is named, with what is wrong and what
+// mends it.
+func TestBroken(t *testing.T) {
+	t.Parallel()
+	i, p := identity.IRSA, identity.PodIdentity
+	for _, test := range []struct {
+		name   string
+		m      identity.Mechanism
+		change func(w *world)
+		first  string
+		state  explain.State
+		says   string
+		fix    string
+	}{
+		{"the cluster is another", i, func(w *world) { w.f.Cluster.APIServerIssuer = issuer + "X" }, "git", explain.Broken, "is not that of EKS cluster", ""},
+		{"the operator forbids it", i, func(w *world) {
+			w.p.Diff.Forbid = func(desired.Mapping) (string, bool) { return "lanyard.yaml:7:3: namespace demo is not allowed", true }
+		}, "git", explain.Broken, "lanyard.yaml:7:3", "guard rails"},
+		{"a role of another partition", i, func(w *world) { w.m[0].Role.Partition = "aws-cn" }, "git", explain.Broken, "partition aws-cn", ""},
+		{"no ServiceAccount", i, func(w *world) { w.f.ServiceAccounts = nil }, "service-account", explain.Broken, "does not exist", "create ServiceAccount demo/api"},
+		{"no annotation", i, func(w *world) { w.f.ServiceAccounts[0].Annotations = nil }, "wiring", explain.Broken, "no role annotation", "set annotation"},
+		{"the annotation names another role", i, func(w *world) { w.f.ServiceAccounts[0].Annotations[diff.AnnotationRole] = roleARN + "x" }, "wiring", explain.Broken, "apix instead of api", "adopt: [annotation]"},
+		{"the annotation is no ARN", i, func(w *world) { w.f.ServiceAccounts[0].Annotations[diff.AnnotationRole] = "api" }, "wiring", explain.Broken, "not a role ARN", ""},
+		{"an association beside IRSA", i, func(w *world) {
+			w.f.Associations = []live.Association{{Namespace: "demo", ServiceAccount: "api", ID: "a-1", Described: true, Role: w.m[0].Role}}
+		}, "wiring", explain.Broken, "Git asks for IRSA, but an association stands", ""},
+		{"no webhook", i, func(w *world) { w.f.Webhook.Present = false }, "webhook", explain.Broken, "pod-identity-webhook is not there", "AWS Support"},
+		{"pods from before the annotation", i, func(w *world) {
+			w.f.Pods[0].Containers[0] = live.Container{Name: "main", Credential: live.CredentialNone}
+		}, "pods", explain.Broken, "api-1", ""},
+		{"pods with static keys", i, func(w *world) { w.f.Pods[0].Containers[0].Credential = live.CredentialStatic }, "pods", explain.Broken, "api-1", ""},
+		{"pods with another role", i, func(w *world) { w.f.Pods[0].Containers[0].Role = roleARN + "x" }, "pods", explain.Broken, "api-1", ""},
+		{"no OIDC provider in the account", i, func(w *world) { w.f.Providers = nil }, "oidc-provider", explain.Broken, "no OIDC provider", "aws iam create-open-id-connect-provider"},
+		{"the provider lacks the audience", i, func(w *world) { w.f.Providers[0].ClientIDs = []string{"other"} }, "oidc-provider", explain.Broken, "sts.amazonaws.com", "aws iam add-client-id-to-open-id-connect-provider"},
+		{"no role", i, func(w *world) { w.f.Roles[0].Presence, w.f.Roles[0].TrustPolicy = live.Absent, "" }, "role", explain.Broken, "does not exist", "create role"},
+		{"the trust names another namespace", i, func(w *world) {
+			w.f.Roles[0].TrustPolicy = irsaTrust(host, "system:serviceaccount:demo2:api", "sts.amazonaws.com")
+		}, "trust", explain.Broken, ":sub differs", `"system:serviceaccount:demo:api"`},
+		{"the trust has a stale issuer", i, func(w *world) {
+			w.f.Roles[0].TrustPolicy = irsaTrust("oidc.eks.eu-west-1.amazonaws.com/id/OLD", subject.OIDCSubject(), "sts.amazonaws.com")
+		}, "trust", explain.Broken, "OLD", `"Sid":"Lanyard`},
+		{"the trust names another audience", i, func(w *world) {
+			w.f.Roles[0].TrustPolicy = irsaTrust(host, subject.OIDCSubject(), "sts.amazonaws.com.cn")
+		}, "trust", explain.Broken, ":aud", ""},
+		{"the trust denies it", i, func(w *world) {
+			w.f.Roles[0].TrustPolicy = strings.Replace(w.f.Roles[0].TrustPolicy, `"Statement":[`, `"Statement":[{"Effect":"Deny","Principal":"*","Action":"sts:AssumeRoleWithWebIdentity"},`, 1)
+		}, "trust", explain.Broken, "denies", "lanyard edits only its own"},
+		{"the trust cannot be judged", i, func(w *world) {
+			w.f.Roles[0].TrustPolicy = strings.Replace(w.f.Roles[0].TrustPolicy, `"StringEquals":{`, `"IpAddress":{"aws:SourceIp":"10.0.0.0/8"},"StringEquals":{`, 1)
+		}, "trust", explain.Unknown, "aws:SourceIp", ""},
+
+		{"no association", p, func(w *world) { w.f.Associations = nil }, "wiring", explain.Broken, "no association", "create the Pod Identity association"},
+		{"the association has another role", p, func(w *world) { w.f.Associations[0].Role.Name = "debug" }, "wiring", explain.Broken, "debug", ""},
+		{"the association lacks session tags", p, func(w *world) { w.f.Associations[0].SessionTagsOff = true }, "wiring", explain.Broken, "sessionTags", ""},
+		{"pods from before the association", p, func(w *world) {
+			w.f.Pods[0].Containers[0] = live.Container{Name: "main", Credential: live.CredentialNone}
+		}, "pods", explain.Broken, "api-1", ""},
+		{"pods that are on IRSA still", p, func(w *world) {
+			w.f.Pods[0].Containers[0] = live.Container{Name: "main", Credential: live.CredentialIRSA, Role: roleARN, Audience: "sts.amazonaws.com"}
+		}, "pods", explain.Broken, "api-1", ""},
+		{"no agent on the node", p, func(w *world) { w.f.Nodes[0].AgentReady = false }, "agent", explain.Broken, "no ready Pod Identity agent on node " + node, ""},
+		{"a pod on Fargate", p, func(w *world) { w.f.Pods[0].Fargate, w.f.Nodes[0].ComputeType = true, "fargate" }, "agent", explain.Broken, "Fargate", ""},
+		{"a pod on Windows", p, func(w *world) { w.f.Pods[0].Windows, w.f.Nodes[0].OS = true, "windows" }, "agent", explain.Broken, "Windows", ""},
+		{"the trust does not name the service", p, func(w *world) {
+			w.f.Roles[0].TrustPolicy = irsaTrust(host, subject.OIDCSubject(), "sts.amazonaws.com")
+		}, "trust", explain.Broken, "pods.eks.amazonaws.com", `"Service":"pods.eks.amazonaws.com"`},
+		{"the trust lacks TagSession", p, func(w *world) { w.f.Roles[0].TrustPolicy = strings.Replace(podTrust, `,"sts:TagSession"`, "", 1) }, "trust", explain.Broken, "sts:TagSession", ""},
+		{"the trust pins another cluster", p, func(w *world) {
+			w.f.Roles[0].TrustPolicy = strings.Replace(podTrust, "cluster/irsa-lab", "cluster/other", 1)
+		}, "trust", explain.Broken, "eks-cluster-arn", ""},
+		{"the target role lets nobody in", p, func(w *world) {
+			w.m[0].PodIdentity.TargetRole = w.m[0].Role
+			w.m[0].PodIdentity.TargetRole.Account = "210987654321"
+			w.f.Associations[0].TargetRole = w.m[0].PodIdentity.TargetRole
+			w.f.Roles = append(w.f.Roles, live.Role{ARN: w.m[0].PodIdentity.TargetRole, Presence: live.Present, TrustPolicy: podTrust})
+		}, "trust", explain.Broken, "target role", ""},
+
+		{"associations were not read", i, func(w *world) { w.gap(live.SourceListAssociations, "") }, "wiring", explain.Unknown, "Pod Identity association", "lanyard policy"},
+		{"pods were not read", i, func(w *world) { w.gap(live.SourcePods, ""); w.f.Pods = nil }, "pods", explain.Unknown, "pods", "lanyard policy"},
+		{"the role was not read", i, func(w *world) { w.f.Roles = nil }, "role", explain.Unknown, "role " + roleARN, "lanyard policy"},
+		{"the webhook was not read", i, func(w *world) { w.gap(live.SourceWebhook, ""); w.f.Webhook.Present = false }, "webhook", explain.Unknown, "mutatingwebhookconfigurations", ""},
+	} {
+		t.Run(strings.ReplaceAll(test.name, " ", "-"), func(t *testing.T) {
+			t.Parallel()
+			w := healthy(t, test.m)
+			test.change(w)
+			c := w.walk(t)
+			for _, l := range c.Links {
+				if l.Name != test.first {
+					continue
+				}
+				text := l.Says + "\n" + strings.Join(l.Evidence, "\n")
+				if c.First != test.first || l.State != test.state || !strings.Contains(text, test.says) || !strings.Contains(strings.Join(l.Fix, "\n"), test.fix) {
+					t.Errorf("first %s, %s, %s\nfix %q; want %s, %s with %q and fix %q", c.First, l.State, text, l.Fix, test.first, test.state, test.says, test.fix)
+				}
+				if len(l.Fix) == 0 {
+					t.Error("nothing says what mends it")
+				}
+			}
+			if c.First == "" {
+				t.Errorf("every link is good, want %s", test.first)
+			}
+		})
+	}
+}
+
+// TestHealthy: where nothing is wrong every link is good, named by Git or not, with pods
+// or without.
+func TestHealthy(t *testing.T) {
+	t.Parallel()
+	for _, m := range []identity.Mechanism{identity.IRSA, identity.PodIdentity} {
+		for name, change := range map[string]func(w *world){
+			"as it is":     func(*world) {},
+			"not in Git":   func(w *world) { w.m = nil },
+			"without pods": func(w *world) { w.f.Pods = nil },
+			"auto":         func(w *world) { w.m[0].Mechanism = identity.Auto },
+		} {
+			w := healthy(t, m)
+			change(w)
+			c := w.walk(t)
+			if c.First != "" || len(c.Links) != 8 || c.Mechanism != m {
+				t.Errorf("%s, %s: by %s the first that is not good is %q: %+v", m, name, c.Mechanism, c.First, c.Links)
+			}
+			for _, l := range c.Links {
+				if l.Says == "" || l.State != explain.Good {
+					t.Errorf("%s, %s: %+v", m, name, l)
+				}
+			}
+		}
+	}
+}
+
+// TestNothing: what is wired to nothing has no chain, and the error says what to do.
+func TestNothing(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		change func(w *world)
+		says   string
+	}{
+		"no such ServiceAccount": {func(w *world) { w.f.ServiceAccounts = nil }, "there is no ServiceAccount demo/api"},
+		"one without a role":     {func(w *world) { w.f.ServiceAccounts[0].Annotations = nil }, "is wired to no role"},
+		"one with nonsense":      {func(w *world) { w.f.ServiceAccounts[0].Annotations[diff.AnnotationRole] = "x" }, "which is no role"},
+	} {
+		w := healthy(t, identity.IRSA)
+		w.m = nil
+		test.change(w)
+		snap, err := live.New(w.f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := explain.Walk(desired.State{}, snap, subject, explain.Options{Policy: w.p}); err == nil || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%s: %v, want %q", name, err, test.says)
+		}
+	}
+}
