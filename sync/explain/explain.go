@@ -51,7 +51,8 @@ type Chain struct {
 	Role           string             `json:"role"`
 	Mechanism      identity.Mechanism `json:"mechanism"` // whose chain it is
 	Links          []Link             `json:"links"`
-	First          string             `json:"first"` // the first broken link, else the first unknown one; empty: all are good
+	First          string             `json:"first"`             // the first broken link, else the first unknown one; empty: all are good
+	Message        *Message           `json:"message,omitempty"` // what the error means that was asked about
 }
 
 // names are the links of the two chains, in order.
@@ -93,7 +94,8 @@ var sourcesOf = map[string][]live.Source{
 
 // Options are what a walk depends on besides Git and the live world.
 type Options struct {
-	Policy plan.Policy
+	Policy  plan.Policy
+	Message *Message // of an error that somebody met
 }
 
 // Walk explains one ServiceAccount. One that Git does not name is explained by what
@@ -113,7 +115,7 @@ func Walk(state desired.State, snap *live.Snapshot, s identity.Subject, o Option
 	j := &result.Judged[i]
 	repair, _ := plan.Repair(plan.Input{Revision: state.Revision, Result: result, Snapshot: snap, Policy: o.Policy})
 	w := walk{snap: snap, j: j, result: result, repair: repair, named: named}
-	c := Chain{Namespace: s.Namespace, ServiceAccount: s.ServiceAccount, Role: m.Role.String(), Mechanism: j.Wanted, Links: []Link{}}
+	c := Chain{Namespace: s.Namespace, ServiceAccount: s.ServiceAccount, Role: m.Role.String(), Mechanism: j.Wanted, Links: []Link{}, Message: o.Message}
 	order := irsa
 	if j.Wanted == identity.PodIdentity {
 		order = podIdentity
@@ -323,6 +325,12 @@ func (c Chain) Text(w io.Writer, paint report.Paint) error {
 			fmt.Fprintf(&b, "%s%s\n", strings.Repeat(" ", indent), line)
 		}
 	}
+	if c.Message != nil {
+		for _, line := range c.Message.lines() {
+			prose(0, line)
+		}
+		b.WriteByte('\n')
+	}
 	fmt.Fprintf(&b, "%s  by %s\n", paint(report.StyleStrong, report.Printable(c.Namespace+"/"+c.ServiceAccount)), cmp.Or(c.Mechanism.String(), "nothing"))
 	for _, l := range c.Links {
 		style := map[State]report.Style{Good: report.StyleGood, Broken: report.StyleCritical, Unknown: report.StyleWarning}[l.State]
@@ -350,6 +358,21 @@ func (c Chain) Text(w io.Writer, paint report.Paint) error {
 			prose(2, f)
 		}
 	}
+	if c.Message != nil {
+		prose(0, c.held())
+	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// held holds an error that somebody met against the chain as it is now.
+func (c Chain) held() string {
+	i := slices.IndexFunc(c.Links, func(l Link) bool { return l.Name == c.Message.Link })
+	switch {
+	case i < 0 || c.Message.Mechanism != identity.None && c.Message.Mechanism != c.Mechanism:
+		return fmt.Sprintf("the error comes by %s, and this ServiceAccount is on %s: its pods are older than that, or the error is another's", c.Message.Mechanism, c.Mechanism)
+	case c.Links[i].State == Good:
+		return "the link of the error, " + c.Message.Link + ", is good now: it was mended since, or the error is another pod's, or IAM has not caught up yet; look whether it comes again"
+	}
+	return "the link of the error is " + c.Message.Link + ", which is " + string(c.Links[i].State)
 }

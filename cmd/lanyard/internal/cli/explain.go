@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -15,9 +16,10 @@ func newExplain(world World, talk *voice) *cobra.Command {
 	var (
 		w      where
 		output string
+		said   string
 	)
 	cmd := &cobra.Command{
-		Use:   "explain namespace/serviceaccount",
+		Use:   "explain [namespace/serviceaccount]",
 		Short: "Find the broken link between a ServiceAccount and its role",
 		Long: `Walk the chain by which a ServiceAccount's pods get their role: the line in Git, the
 ServiceAccount, its wiring, EKS's webhook, what running pods were given, the OIDC provider
@@ -31,10 +33,29 @@ Exit code 0: every link is good. 2: a link is broken or unknown. 1: no answer.`,
 		Example: `  # Why does this pod get AccessDenied?
   lanyard explain demo/s3-reader --cluster irsa-lab
 
+  # What does this error mean, and does it hold still?
+  lanyard explain --error "InvalidIdentityToken: Incorrect token audience"
+  lanyard explain demo/s3-reader --cluster irsa-lab --error "$(kubectl logs deploy/s3-reader)"
+
   # From a snapshot, and held against Git.
   lanyard explain demo2/s3-reader --path fleet --live live.yaml`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			var message *explain.Message
+			if said != "" {
+				m, known := explain.Understand(said)
+				if !known {
+					return errors.New("that error is not known to come from the way to a role: name the ServiceAccount without it, as namespace/name")
+				}
+				message = &m
+			}
+			switch {
+			case len(args) == 0 && message == nil:
+				return errors.New("nothing to explain: name a ServiceAccount as namespace/name, or an error with --error")
+			case len(args) == 0:
+				_, err := fmt.Fprint(world.Stdout, message.Text())
+				return err
+			}
 			namespace, name, is := strings.Cut(args[0], "/")
 			if !is || namespace == "" || name == "" {
 				return fmt.Errorf("%q names no ServiceAccount: write namespace/name", args[0])
@@ -53,7 +74,7 @@ Exit code 0: every link is good. 2: a link is broken or unknown. 1: no answer.`,
 			if err != nil {
 				return err
 			}
-			c, err := explain.Walk(s.state, s.snapshot, identity.Subject{Namespace: namespace, ServiceAccount: name}, explain.Options{Policy: s.policy})
+			c, err := explain.Walk(s.state, s.snapshot, identity.Subject{Namespace: namespace, ServiceAccount: name}, explain.Options{Policy: s.policy, Message: message})
 			if err != nil {
 				return err
 			}
@@ -75,6 +96,7 @@ Exit code 0: every link is good. 2: a link is broken or unknown. 1: no answer.`,
 	w.source(cmd)
 	w.world(cmd)
 	w.rules(cmd)
+	cmd.Flags().StringVar(&said, "error", "", "an error that a pod met, as its log has it")
 	format(cmd, &output, "text", "json")
 	return cmd
 }
