@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"github.com/lanyard-io/lanyard/internal/app"
 )
 
 // TestOutline: the daemon says who can move to EKS Pod Identity, who must stay and where
@@ -51,5 +53,10 @@ func TestOutline(t *testing.T) {
 	}
 	if text := string(answer.Migration); !strings.Contains(text, `"code": "windows"`) || !strings.Contains(text, `"phase"`) {
 		t.Errorf("no verdicts in %.500s", text)
+	}
+	// and whoever plans from elsewhere reads the same world
+	snapshot, err := app.RemoteSnapshot(t.Context(), "http://"+d.Addr().String(), apiToken)
+	if err != nil || len(snapshot.Facts().ServiceAccounts) == 0 || snapshot.Facts().Cluster.Name != "irsa-lab" {
+		t.Errorf("the daemon's snapshot: %v", err)
 	}
 }

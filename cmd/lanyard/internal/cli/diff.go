@@ -79,7 +79,7 @@ func stand(ctx context.Context, w *where, world World, talk *voice) (s standing,
 		return s, err
 	}
 	defer git.Close()
-	if s.state, s.snapshot, err = look(ctx, w, o, git); err != nil {
+	if s.state, s.snapshot, err = look(ctx, w, world, o, git); err != nil {
 		return s, err
 	}
 	rails := s.snapshot.Facts().GuardRails
@@ -102,9 +102,9 @@ func compare(ctx context.Context, w *where, world World, talk *voice) (report.Di
 }
 
 // look reads the wishes for, and the facts of, one cluster.
-func look(ctx context.Context, w *where, o app.Options, git *app.Git) (desired.State, *live.Snapshot, error) {
+func look(ctx context.Context, w *where, world World, o app.Options, git *app.Git) (desired.State, *live.Snapshot, error) {
 	if w.live != "cluster" {
-		snapshot, err := readSnapshot(w.live)
+		snapshot, err := w.snapshot(ctx, world, o)
 		if err != nil {
 			return desired.State{}, nil, err
 		}
@@ -135,10 +135,25 @@ func look(ctx context.Context, w *where, o app.Options, git *app.Git) (desired.S
 	return state, snapshot, err
 }
 
+// isURL reports whether --live names a running daemon.
+func isURL(live string) bool {
+	return strings.HasPrefix(live, "http://") || strings.HasPrefix(live, "https://")
+}
+
+// snapshot reads the live world that --live names, and that is not the cluster itself: a
+// running daemon's, or a file's.
+func (w *where) snapshot(ctx context.Context, world World, o app.Options) (*live.Snapshot, error) {
+	if !isURL(w.live) {
+		return readSnapshot(w.live)
+	}
+	o.Progress("asking the daemon")
+	return app.RemoteSnapshot(ctx, w.live, world.Getenv("LANYARD_API_TOKEN"))
+}
+
 // readSnapshot reads a snapshot file.
 func readSnapshot(name string) (*live.Snapshot, error) {
-	if strings.HasPrefix(name, "http://") || strings.HasPrefix(name, "https://") {
-		return nil, errors.New("--live takes `cluster` or a snapshot file in this release")
+	if isURL(name) {
+		return nil, errors.New("--live takes a snapshot file here")
 	}
 	data, err := os.ReadFile(name)
 	if err != nil {

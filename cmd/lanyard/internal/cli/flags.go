@@ -80,7 +80,7 @@ func (d *lasting) Set(s string) error {
 }
 
 func (w *where) source(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&w.live, "live", "cluster", "the live world: `cluster`, or a snapshot file of lanyard snapshot")
+	cmd.Flags().StringVar(&w.live, "live", "cluster", "the live world: `cluster`, a snapshot file of lanyard snapshot, or a daemon's URL (with LANYARD_API_TOKEN)")
 }
 
 // configuration reads --config; nil without one.

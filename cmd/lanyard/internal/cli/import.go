@@ -86,7 +86,7 @@ func facts(ctx context.Context, w *where, world World, talk *voice) (*live.Snaps
 	}
 	var snapshot *live.Snapshot
 	if w.live != "cluster" {
-		if snapshot, err = readSnapshot(w.live); err != nil {
+		if snapshot, err = w.snapshot(ctx, world, o); err != nil {
 			return nil, plan.Policy{}, err
 		}
 		if c := snapshot.Cluster().Name; o.Cluster != "" && o.Cluster != c || o.Config != nil && o.Config.Cluster != c {
