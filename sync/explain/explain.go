@@ -52,6 +52,7 @@ type Chain struct {
 	Mechanism      identity.Mechanism `json:"mechanism"` // whose chain it is
 	Links          []Link             `json:"links"`
 	First          string             `json:"first"`             // the first broken link, else the first unknown one; empty: all are good
+	Pod            string             `json:"pod,omitempty"`     // that was asked about
 	Message        *Message           `json:"message,omitempty"` // what the error means that was asked about
 }
 
@@ -96,6 +97,25 @@ var sourcesOf = map[string][]live.Source{
 type Options struct {
 	Policy  plan.Policy
 	Message *Message // of an error that somebody met
+	Pod     string   // the one that was asked about; empty: all of them
+}
+
+// Subject finds whom a name means: a ServiceAccount, or that of a pod of the name. Pod is
+// empty where it is the former.
+func Subject(state desired.State, snap *live.Snapshot, namespace, name string) (s identity.Subject, pod string) {
+	s = identity.Subject{Namespace: namespace, ServiceAccount: name}
+	if _, named := state.Mapping(s); named {
+		return s, ""
+	}
+	if _, presence := snap.ServiceAccount(s); presence == live.Present {
+		return s, ""
+	}
+	for _, p := range snap.Facts().Pods {
+		if p.Namespace == namespace && p.Name == name {
+			return identity.Subject{Namespace: namespace, ServiceAccount: p.ServiceAccount}, name
+		}
+	}
+	return s, ""
 }
 
 // Walk explains one ServiceAccount. One that Git does not name is explained by what
@@ -114,8 +134,8 @@ func Walk(state desired.State, snap *live.Snapshot, s identity.Subject, o Option
 	i := slices.IndexFunc(result.Judged, func(j diff.Judged) bool { return j.Mapping.Subject == s })
 	j := &result.Judged[i]
 	repair, _ := plan.Repair(plan.Input{Revision: state.Revision, Result: result, Snapshot: snap, Policy: o.Policy})
-	w := walk{snap: snap, j: j, result: result, repair: repair, named: named}
-	c := Chain{Namespace: s.Namespace, ServiceAccount: s.ServiceAccount, Role: m.Role.String(), Mechanism: j.Wanted, Links: []Link{}, Message: o.Message}
+	w := walk{snap: snap, j: j, result: result, repair: repair, named: named, pod: o.Pod}
+	c := Chain{Namespace: s.Namespace, ServiceAccount: s.ServiceAccount, Role: m.Role.String(), Mechanism: j.Wanted, Links: []Link{}, Message: o.Message, Pod: o.Pod}
 	order := irsa
 	if j.Wanted == identity.PodIdentity {
 		order = podIdentity
@@ -167,6 +187,7 @@ type walk struct {
 	result diff.Result
 	repair plan.Plan
 	named  bool
+	pod    string
 }
 
 // link says how one link is.
@@ -249,6 +270,9 @@ func (w *walk) good(name string) string {
 		if len(w.j.Pods) == 0 {
 			return "no pod of it runs"
 		}
+		if w.pod != "" {
+			return "pod " + w.pod + " was given what is wired" + w.given()
+		}
 		return fmt.Sprintf("its pods were given what is wired: %d", len(w.j.Pods))
 	case "agent":
 		return "an agent is ready on each node that its pods run on"
@@ -261,6 +285,21 @@ func (w *walk) good(name string) string {
 		return "its trust policy was not judged"
 	}
 	return w.j.Trust.Reason
+}
+
+// given says what the pod that was asked about has, container by container.
+func (w *walk) given() string {
+	for _, p := range w.j.Pods {
+		if p.Name != w.pod {
+			continue
+		}
+		var all []string
+		for _, c := range p.Containers {
+			all = append(all, c.Name+" "+string(c.Credential))
+		}
+		return ": " + strings.Join(all, ", ")
+	}
+	return ""
 }
 
 // fixes are what mends a finding: the plan's holds with what to hand to whom, else the

@@ -249,3 +249,28 @@ func TestNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestPod: a pod is explained by its ServiceAccount, and what it was given is told.
+func TestPod(t *testing.T) {
+	t.Parallel()
+	w := healthy(t, identity.IRSA)
+	snap, err := live.New(w.f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := desired.State{Cluster: "irsa-lab", Mappings: w.m}
+	s, pod := explain.Subject(state, snap, "demo", "api-1")
+	if s != subject || pod != "api-1" {
+		t.Fatalf("pod api-1 is %s's, %q", s, pod)
+	}
+	c, err := explain.Walk(state, snap, s, explain.Options{Policy: w.p, Pod: pod})
+	if err != nil || c.Pod != "api-1" || c.Links[4].Says != "pod api-1 was given what is wired: main irsa" {
+		t.Errorf("%v: %+v", err, c)
+	}
+	if s, pod := explain.Subject(state, snap, "demo", "api"); s != subject || pod != "" {
+		t.Errorf("ServiceAccount api is %s, pod %q", s, pod)
+	}
+	if s, pod := explain.Subject(state, snap, "demo", "nobody"); s.ServiceAccount != "nobody" || pod != "" {
+		t.Errorf("nobody is %s, pod %q", s, pod)
+	}
+}

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lanyard-io/lanyard/desired"
-	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/sync/explain"
 )
 
@@ -19,7 +18,7 @@ func newExplain(world World, talk *voice) *cobra.Command {
 		said   string
 	)
 	cmd := &cobra.Command{
-		Use:   "explain [namespace/serviceaccount]",
+		Use:   "explain [namespace/serviceaccount | namespace/pod]",
 		Short: "Find the broken link between a ServiceAccount and its role",
 		Long: `Walk the chain by which a ServiceAccount's pods get their role: the line in Git, the
 ServiceAccount, its wiring, EKS's webhook, what running pods were given, the OIDC provider
@@ -32,6 +31,9 @@ Git need not be named: then what stands is explained.
 Exit code 0: every link is good. 2: a link is broken or unknown. 1: no answer.`,
 		Example: `  # Why does this pod get AccessDenied?
   lanyard explain demo/s3-reader --cluster irsa-lab
+
+  # Of one pod, by its name.
+  lanyard explain demo/s3-reader-6d4b75cb6d-a2kz0 --cluster irsa-lab
 
   # What does this error mean, and does it hold still?
   lanyard explain --error "InvalidIdentityToken: Incorrect token audience"
@@ -74,7 +76,8 @@ Exit code 0: every link is good. 2: a link is broken or unknown. 1: no answer.`,
 			if err != nil {
 				return err
 			}
-			c, err := explain.Walk(s.state, s.snapshot, identity.Subject{Namespace: namespace, ServiceAccount: name}, explain.Options{Policy: s.policy, Message: message})
+			subject, pod := explain.Subject(s.state, s.snapshot, namespace, name)
+			c, err := explain.Walk(s.state, s.snapshot, subject, explain.Options{Policy: s.policy, Message: message, Pod: pod})
 			if err != nil {
 				return err
 			}
