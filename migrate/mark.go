@@ -37,7 +37,7 @@ func ParseMark(text string) (Mark, error) {
 	}
 	for _, t := range strings.Split(times, ",") {
 		at, err := time.Parse(time.RFC3339, t)
-		if err != nil || len(m.At) == 2 {
+		if err != nil || len(m.At) == 2 || at.UTC().Year() < 1 || at.UTC().Year() > 9999 {
 			return Mark{}, errors.New("its second word is not one or two times of RFC 3339, separated by a comma")
 		}
 		m.At = append(m.At, at)
