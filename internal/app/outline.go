@@ -34,8 +34,9 @@ func (d *Daemon) outlined(r report.Round, snapshot *live.Snapshot, c *desired.Co
 	}
 	o := Outline(c, p)
 	d.board.Outline(func() ([]byte, error) { return outline.New(state, snapshot, o).JSON() })
-	o.Brief = true
-	d.metrics.Migrations(migrations(outline.New(state, snapshot, o).Summary))
+	brief := o // the other is asked for later, by another goroutine
+	brief.Brief = true
+	d.metrics.Migrations(migrations(outline.New(state, snapshot, brief).Summary))
 }
 
 // migrations are the counts by all words of the closed lists.

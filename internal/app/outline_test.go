@@ -51,8 +51,8 @@ func TestOutline(t *testing.T) {
 	if err := schema.Validate(value); err != nil {
 		t.Error(err)
 	}
-	if text := string(answer.Migration); !strings.Contains(text, `"code": "windows"`) || !strings.Contains(text, `"phase"`) {
-		t.Errorf("no verdicts in %.500s", text)
+	if text := string(answer.Migration); !strings.Contains(text, `"code": "windows"`) || !strings.Contains(text, `"undo"`) {
+		t.Errorf("no verdicts or steps in %.500s", text)
 	}
 	// and whoever plans from elsewhere reads the same world
 	snapshot, err := app.RemoteSnapshot(t.Context(), "http://"+d.Addr().String(), apiToken)
