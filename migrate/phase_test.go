@@ -317,3 +317,43 @@ func TestForeignLeftovers(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnLeftovers: without adopt, lanyard's own old statement goes, and what others wrote
+// beside it stays as it is.
+func TestOwnLeftovers(t *testing.T) {
+	t.Parallel()
+	cluster := identity.Cluster{Name: "irsa-lab", Region: "eu-west-1", Account: account, Partition: "aws", Issuer: issuer}
+	own := string(trust.Grant{Mechanism: identity.IRSA, Subject: subject, Cluster: cluster,
+		Provider: "arn:aws:iam::" + account + ":oidc-provider/" + host, Audiences: []string{"sts.amazonaws.com"}}.Statement())
+	foreign := strings.TrimSuffix(irsaTrust(subject.OIDCSubject()), "]}")
+	const pods = `{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}`
+	w := eligible()
+	w.m.Mechanism, w.m.Adopt = identity.PodIdentity, desired.Adopt{}
+	w.sa().Managers = []live.FieldManager{{Annotation: diff.AnnotationRole, Manager: "helm"}}
+	w.role().TrustPolicy = foreign + "," + own + "," + pods + "]}"
+	podOn(w, live.CredentialPodIdentity, time.Hour)
+	w.f.Associations = append(w.f.Associations, association(w))
+	_, _, legs := stand(t, w, migrate.Evidence{})
+	want := foreign + "," + pods + "]}"
+	if steps(legs) != "narrowing:trust" || legs[0].After != want {
+		t.Fatalf("steps %q, after them\n%+v\nwant the policy\n%s", steps(legs), legs, want)
+	}
+}
+
+// TestOwnersUnread: where the owners were not read, none of them counts as having run.
+func TestOwnersUnread(t *testing.T) {
+	t.Parallel()
+	w := eligible()
+	w.m.Mechanism, w.m.Adopt, w.m.Migration.Proof = identity.PodIdentity, desired.Adopt{Annotation: true, Trust: true}, desired.ProofDeclared
+	podOn(w, live.CredentialPodIdentity, time.Hour)
+	w.role().TrustPolicy = strings.TrimSuffix(irsaTrust(subject.OIDCSubject()), "]}") + `,{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`
+	w.f.Associations = append(w.f.Associations, association(w))
+	if s, holds, _ := stand(t, w, migrate.Evidence{}); s.Phase() != migrate.PhaseNarrowing {
+		t.Fatalf("%s, holds %q; want narrowing", s.Phase(), heldBy(holds))
+	}
+	w.f.Workloads = nil
+	w.gap(live.SourceWorkloads, "")
+	if s, holds, _ := stand(t, w, migrate.Evidence{}); s.Phase() != migrate.PhaseSoaking || heldBy(holds) != "no-run-yet" {
+		t.Errorf("%s, holds %q; want soaking, no-run-yet", s.Phase(), heldBy(holds))
+	}
+}

@@ -177,12 +177,16 @@ func (f *footing) narrow(doc *trust.Document) *trust.Edit {
 		return nil
 	}
 	old := other(f.j.Wanted)
-	sids := trust.OwnSids(f.snap.Cluster(), f.m.Subject)
-	own := slices.ContainsFunc(doc.Statements(), func(s trust.Statement) bool {
-		return slices.Contains(sids, s.Sid) && s.Sid == f.j.Grant(f.snap.Cluster(), old).Sid()
-	})
-	if !own && !f.m.Adopt.Trust {
-		return nil
+	if !f.m.Adopt.Trust { // lanyard's own statement, and nothing of others beside it
+		sid := f.j.Grant(f.snap.Cluster(), old).Sid()
+		if !slices.ContainsFunc(doc.Statements(), func(s trust.Statement) bool { return s.Sid == sid }) {
+			return nil
+		}
+		edit, err := doc.RemoveSid(sid)
+		if err != nil || !edit.Changed {
+			return nil
+		}
+		return &edit
 	}
 	for _, r := range f.j.Requests(f.snap.Cluster(), old, diff.Options{OrganizationID: f.opts.OrganizationID}) {
 		r.IgnoreOthers = false
@@ -209,7 +213,12 @@ func (f *footing) proven(s Standing) bool {
 // allRun: every owner whose template names the ServiceAccount has made a pod on the
 // wanted side that became Ready or succeeded. It says of each that has not.
 func (f *footing) allRun() bool {
-	workloads, _ := f.snap.Workloads(f.m.Subject)
+	workloads, presence := f.snap.Workloads(f.m.Subject)
+	if presence == live.Unknown {
+		f.hold(NoRunYet, "its owners were not read, so whether all have run on the new mechanism is not known", "grant what lanyard policy prints, and look again",
+			Fact{OfRead, string(live.SourceWorkloads), "no answer"})
+		return false
+	}
 	var idle []Fact
 	for _, w := range workloads {
 		if w.Done || w.Owner.Name != "" {
@@ -230,10 +239,7 @@ func (f *footing) allRun() bool {
 // soaked: the youngest pod has run for the soak time. Until then nothing is held: the
 // phase says it.
 func (f *footing) soaked() bool {
-	now := f.snap.Facts().TakenAt
-	return !slices.ContainsFunc(f.j.Pods, func(p live.Pod) bool {
-		return p.Uses(f.j.Wanted) && now.Sub(p.CreatedAt) < f.m.Migration.Soak
-	}) && now.Sub(f.j.Association.CreatedAt) >= f.m.Migration.Soak
+	return !f.soakUntil().After(f.snap.Facts().TakenAt)
 }
 
 func (f *footing) inUse() bool {
