@@ -28,14 +28,15 @@ func RemoteSnapshot(ctx context.Context, address, token string) (*live.Snapshot,
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Host == "":
-		return nil, fmt.Errorf("--live %s is no URL of a daemon: write https://HOST, or http://127.0.0.1:PORT behind kubectl port-forward", plainURL(u, address))
+		return nil, errors.New("--live is no URL of a daemon: write https://HOST, or http://127.0.0.1:PORT behind kubectl port-forward") // not printed: it may hold a password
 	case u.User != nil:
 		return nil, errors.New("--live has a user or password in its URL: leave them out, and put a token into LANYARD_API_TOKEN")
 	case u.Scheme == "http" && !loopback(u.Hostname()):
-		return nil, fmt.Errorf("--live %s would send a token in the open: write https, or forward a port (kubectl --namespace lanyard port-forward deployment/lanyard 8080) and write http://127.0.0.1:8080", plainURL(u, address))
+		return nil, fmt.Errorf("--live %s would send a token in the open: write https, or forward a port (kubectl --namespace lanyard port-forward deployment/lanyard 8080) and write http://127.0.0.1:8080", u.Scheme+"://"+u.Host)
 	case token == "":
 		return nil, errors.New("a daemon asks who reads it: put a token of its --api-token-file, or one of Kubernetes, into LANYARD_API_TOKEN")
 	}
+	u.RawQuery, u.Fragment = "", "" // nothing of them is asked for, and errors show the URL
 	if strings.Trim(u.Path, "/") == "" {
 		u.Path = "/api/v1/snapshot"
 	}
@@ -74,14 +75,4 @@ func RemoteSnapshot(ctx context.Context, address, token string) (*live.Snapshot,
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-// plainURL is a URL as it may be printed.
-func plainURL(u *url.URL, text string) string {
-	if u == nil {
-		return fmt.Sprintf("%q", text)
-	}
-	bare := *u
-	bare.User, bare.RawQuery, bare.Fragment = nil, "", ""
-	return bare.String()
 }

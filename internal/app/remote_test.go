@@ -51,6 +51,7 @@ func TestRemoteSnapshot(t *testing.T) {
 		{server.URL + "/away", "secret", "302"},
 		{"http://lanyard.example.com:8080", "secret", "would send a token in the open"},
 		{"http://user:hidden@127.0.0.1:1", "secret", "leave them out"},
+		{"http://user:hidden@127.0.0.1:x", "secret", "is no URL of a daemon"},
 		{"http://127.0.0.1:1", "secret", "ask the daemon"},
 		{"https://", "secret", "is no URL of a daemon"},
 	} {
