@@ -351,15 +351,12 @@ func (l *lab) undisturbed() {
 	l.t.Helper()
 	l.must(l.prober.Start(10*time.Millisecond, func(err error) { l.t.Error(err) }))
 	before := l.prober.Report()
-	for range 3 {
+	for n := 0; n < 3 || l.prober.Report().Probes-before.Probes < 50; n++ { // a slow machine restarts more often
 		l.restart("irsa")
 		l.restart("pod")
 	}
 	l.must(l.prober.Close())
 	after := l.prober.Report()
-	if n := after.Probes - before.Probes; n < 50 {
-		l.t.Errorf("%d probes while everything was restarted, want more", n)
-	}
 	for _, p := range slices.Concat(after.Broken, after.Unproven, after.Young, after.Exposed) {
 		l.t.Errorf("while everything was restarted: %s", p)
 	}
