@@ -30,6 +30,7 @@ var sdks = []sdk{
 	{"aws-sdk-kotlin", "1.0.1"},
 	{"aws-sdk-ruby3", "3.188.0"},
 	{"aws-sdk-cpp", "1.11.263"},
+	{"aws-sdk-dotnet-core", "3.7.302"}, // beside the service's package, which has numbers of its own: see [SDKOf]
 	{"aws-sdk-dotnet-coreclr", "3.7.302"},
 	{"aws-sdk-php", "3.287.1"},
 }
