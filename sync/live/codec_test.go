@@ -83,6 +83,8 @@ func TestDecodeIsStrict(t *testing.T) {
 		{"a gap without cause", head + "gaps: [{source: 'kubernetes:pods', reason: busy}]\n", `gaps[0].reason: reason "busy" is none of refused throttled truncated`},
 		{"credential", head + "pods: [{namespace: a, name: b, serviceAccount: c, createdAt: 2026-11-23T09:00:00Z, phase: Running, containers: [{name: d, credential: IRSA}]}]\n",
 			`pods[0].containers[0].credential: credential "IRSA" is none of pod-identity irsa`},
+		{"trouble", head + "pods: [{namespace: a, name: b, serviceAccount: c, createdAt: 2026-11-23T09:00:00Z, phase: Running, trouble: ill, containers: []}]\n",
+			`pods[0].trouble: trouble "ill" is none of  node unschedulable`},
 		{"cut short, JSON", jsonHead + `,"nodes":[{"name":"a"`, "it ends in the middle: take it again"},
 		{"cut short in a word, JSON", jsonHead + `,"nodes":[{"na`, "it ends in the middle: take it again"},
 		{"broken YAML", head + "nodes: [\n", "line "},
@@ -231,6 +233,9 @@ func (f filler) fill(v reflect.Value) {
 		return
 	case live.Proxy:
 		v.SetString(string(live.ProxyUnexempted))
+		return
+	case live.Trouble:
+		v.SetString(string(live.TroubleCrash))
 		return
 	}
 	switch v.Kind() {

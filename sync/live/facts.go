@@ -111,6 +111,17 @@ type WorkloadRef struct {
 	Name string `json:"name"`
 }
 
+// String returns "Deployment web".
+func (r WorkloadRef) String() string { return r.Kind + " " + r.Name }
+
+// RestartedAtAnnotation is what kubectl rollout restart sets on a pod template, and
+// RolloutPausedMark what lanyard sets on a workload whose rollout it stopped.
+// Source: k8s.io/kubectl, pkg/polymorphichelpers/objectrestarter.go.
+const (
+	RestartedAtAnnotation = "kubectl.kubernetes.io/restartedAt"
+	RolloutPausedMark     = "lanyard.io/rollout-paused"
+)
+
 // Workload is an object with a pod template: Deployment, StatefulSet, DaemonSet,
 // Job, CronJob, a ReplicaSet of nobody's, an Argo Rollout.
 type Workload struct {
@@ -120,10 +131,12 @@ type Workload struct {
 	UID            string            `json:"uid,omitempty"`
 	ServiceAccount string            `json:"serviceAccount"`
 	Replicas       int               `json:"replicas"`
-	Suspended      bool              `json:"suspended,omitempty"` // CronJob suspend, Deployment paused
-	Rolling        bool              `json:"rolling,omitempty"`   // in the middle of a rollout: not all of its pods have its template
-	Done           bool              `json:"done,omitempty"`      // a Job that completed or failed: it makes no more pods
-	Owner          WorkloadRef       `json:"owner,omitzero"`      // a Job's CronJob
+	Suspended      bool              `json:"suspended,omitempty"`       // its controller makes (CronJob, Job suspend) or replaces (Deployment, Rollout paused; OnDelete; a partition above all pods) nothing by itself
+	Rolling        bool              `json:"rolling,omitempty"`         // in the middle of a rollout, or stopped there by a pause: not all of its pods have its template. Where pods are replaced only when somebody deletes them, no rollout ever is
+	RestartedAt    string            `json:"restartedAt,omitempty"`     // kubectl.kubernetes.io/restartedAt of its template, as it stands; spec.restartAt of an Argo Rollout
+	PausedBy       string            `json:"pausedByLanyard,omitempty"` // lanyard.io/rollout-paused: lanyard stopped its rollout, with what stood before
+	Done           bool              `json:"done,omitempty"`            // a Job that completed or failed: it makes no more pods
+	Owner          WorkloadRef       `json:"owner,omitzero"`            // a Job's CronJob
 	PodLabels      map[string]string `json:"podLabels,omitempty"`
 	NodeSelector   map[string]string `json:"nodeSelector,omitempty"`
 	NodeAffinity   []NodeTerm        `json:"nodeAffinity,omitempty"` // required during scheduling; the terms are alternatives
@@ -160,6 +173,25 @@ var credentials = []Credential{CredentialPodIdentity, CredentialIRSA, Credential
 // container that uses neither mechanism.
 func (c *Credential) UnmarshalText(b []byte) error { return word(c, b, "credential", credentials) }
 
+// Trouble is why a pod is not what it is to be, as far as its status tells.
+type Trouble string
+
+// The troubles. Of several the first of this list counts: only a crash may come from
+// what a pod was given at admission.
+const (
+	TroubleNone          Trouble = ""
+	TroubleNode          Trouble = "node"          // its node is lost, is going, or evicted it
+	TroubleUnschedulable Trouble = "unschedulable" // PodScheduled is False
+	TroubleImage         Trouble = "image-pull"    // an image that cannot be had
+	TroubleConfig        Trouble = "config"        // a container that cannot be made as it is asked for, or that has too little memory
+	TroubleCrash         Trouble = "crash-loop"    // a container that ended in failure and is started again
+)
+
+var troubles = []Trouble{TroubleNone, TroubleNode, TroubleUnschedulable, TroubleImage, TroubleConfig, TroubleCrash}
+
+// UnmarshalText reads the word, which must be one of the list.
+func (t *Trouble) UnmarshalText(b []byte) error { return word(t, b, "trouble", troubles) }
+
 // Pod is a pod, trimmed to its wiring.
 type Pod struct {
 	Namespace      string            `json:"namespace"`
@@ -171,6 +203,9 @@ type Pod struct {
 	CreatedAt      time.Time         `json:"createdAt"`
 	Phase          string            `json:"phase"` // Pending, Running, Succeeded, Failed, Unknown
 	Ready          bool              `json:"ready,omitempty"`
+	ReadyAt        time.Time         `json:"readyAt,omitzero"`   // since when, where it is Ready
+	Restarts       int               `json:"restarts,omitempty"` // of the container that was restarted most
+	Trouble        Trouble           `json:"trouble,omitempty"`
 	Terminating    bool              `json:"terminating,omitempty"`
 	Fargate        bool              `json:"fargate,omitempty"` // by scheduler, label or node
 	Windows        bool              `json:"windows,omitempty"` // by spec.os, node selector or node

@@ -109,6 +109,7 @@ var words = map[reflect.Type][]any{
 	reflect.TypeFor[live.Presence]():   {live.Unknown, live.Present, live.Absent},
 	reflect.TypeFor[live.GapReason]():  {live.GapRefused, live.GapThrottled, live.GapTruncated, live.GapFailed, live.GapUnconfigured},
 	reflect.TypeFor[live.Credential](): {live.CredentialPodIdentity, live.CredentialIRSA, live.CredentialBoth, live.CredentialStatic, live.CredentialProfile, live.CredentialBroken, live.CredentialNone},
+	reflect.TypeFor[live.Trouble]():    {live.TroubleNone, live.TroubleNode, live.TroubleUnschedulable, live.TroubleImage, live.TroubleConfig, live.TroubleCrash},
 	reflect.TypeFor[live.Proxy]():      {live.ProxyNone, live.ProxyExempt, live.ProxyUnexempted, live.ProxyUnseen},
 }
 
@@ -352,7 +353,8 @@ Namespaces.Name Namespaces.Pause
 ServiceAccounts.Namespace ServiceAccounts.Name ServiceAccounts.UID ServiceAccounts.ResourceVersion
 ServiceAccounts.Annotations ServiceAccounts.Managers.Annotation ServiceAccounts.Managers.Manager
 ServiceAccounts.Managers.Operation ServiceAccounts.Tool
-Workloads.Namespace Workloads.Kind Workloads.Name Workloads.UID Workloads.ServiceAccount Workloads.Owner.Kind
+Workloads.Namespace Workloads.Kind Workloads.Name Workloads.UID Workloads.ServiceAccount
+Workloads.RestartedAt Workloads.PausedBy Workloads.Owner.Kind
 Workloads.Owner.Name Workloads.PodLabels Workloads.NodeSelector
 Workloads.NodeAffinity.Labels.Key Workloads.NodeAffinity.Labels.Operator Workloads.NodeAffinity.Labels.Values
 Workloads.NodeAffinity.Fields.Key Workloads.NodeAffinity.Fields.Operator Workloads.NodeAffinity.Fields.Values

@@ -172,6 +172,9 @@ func (w Workload) Subject() identity.Subject {
 	return identity.Subject{Namespace: w.Namespace, ServiceAccount: w.ServiceAccount}
 }
 
+// Ref names the workload in its namespace.
+func (w Workload) Ref() WorkloadRef { return WorkloadRef{w.Kind, w.Name} }
+
 // Facts returns the facts behind the snapshot. They must not be changed.
 func (s *Snapshot) Facts() *Facts { return &s.facts }
 

@@ -36,8 +36,14 @@ func (o *Observer) Again(ctx context.Context, want Ask) (*live.Snapshot, error) 
 	}
 	cluster.Issuer = f.Cluster.Issuer
 	f.TakenAt, f.GuardRails = now.UTC(), want.GuardRails
-	g := &gaps{}
+	g, before := &gaps{}, f.Workloads
 	o.kubernetes(&f, g)
+	namespaces := make([]string, len(want.Subjects))
+	for i, s := range want.Subjects {
+		namespaces[i] = s.Namespace
+	}
+	keepRollouts(f.Workloads, before, namespaces)
+	o.rollouts(ctx, f.Workloads, namespaces, now, g)
 	o.againServiceAccounts(ctx, &f, want.Subjects, g)
 	o.againAssociations(ctx, &f, want.Subjects, now, g)
 	roles := againRoles(&f, want)

@@ -85,6 +85,7 @@ func (o *Observer) lookKubernetes(ctx context.Context, f *live.Facts, subject id
 	o.surroundings(f, &p, g)
 	f.Pods, f.Nodes, f.Workloads = p.assemble()
 	f.Workloads = slices.DeleteFunc(f.Workloads, func(w live.Workload) bool { return w.Subject() != subject })
+	o.rollouts(ctx, f.Workloads, []string{subject.Namespace}, f.TakenAt, g)
 }
 
 // surroundings takes from the informers the nodes that the pods are on, whether their

@@ -237,6 +237,7 @@ func (o *Observer) Observe(ctx context.Context, want Ask) (*live.Snapshot, error
 	reads.Go(func() { f.Readers = o.annotationReaders(ctx, now, g) })
 	o.kubernetes(&f, g)
 	reads.Go(func() { f.NodeGroups = o.nodeGroups(ctx, f.Nodes, now, g) })
+	reads.Go(func() { o.rollouts(ctx, f.Workloads, nil, now, g) })
 	reads.Wait()
 	if err := foreignCaller(f.Cluster, cluster.Account); err != nil {
 		return nil, err

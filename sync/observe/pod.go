@@ -19,15 +19,17 @@ type podSeen struct {
 }
 
 func podFacts(p *corev1.Pod) podSeen {
-	return podSeen{
+	ready, restarts := condition(p, corev1.PodReady), int32(0)
+	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		restarts = max(restarts, s.RestartCount)
+	}
+	seen := podSeen{
 		Pod: live.Pod{
 			Namespace: p.Namespace, Name: p.Name, UID: string(p.UID), Node: p.Spec.NodeName,
 			ServiceAccount: cmp.Or(p.Spec.ServiceAccountName, "default"),
 			Owner:          controller(&p.ObjectMeta), CreatedAt: p.CreationTimestamp.UTC(),
 			Phase: string(p.Status.Phase), Terminating: p.DeletionTimestamp != nil,
-			Ready: slices.ContainsFunc(p.Status.Conditions, func(c corev1.PodCondition) bool {
-				return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-			}),
+			Ready: ready.Status == corev1.ConditionTrue, Restarts: int(restarts), Trouble: trouble(p),
 			Fargate: p.Spec.SchedulerName == "fargate-scheduler" || p.Labels[eksPrefix+"fargate-profile"] != "" ||
 				strings.HasPrefix(p.Spec.NodeName, "fargate-ip-"),
 			Windows: operatingSystem(&p.Spec) == "windows", HostNetwork: p.Spec.HostNetwork,
@@ -35,6 +37,89 @@ func podFacts(p *corev1.Pod) podSeen {
 		},
 		agent: isAgent(p),
 	}
+	if seen.Ready {
+		seen.ReadyAt = ready.LastTransitionTime.UTC()
+	}
+	return seen
+}
+
+// condition returns a pod's condition, or a zero one.
+func condition(p *corev1.Pod, kind corev1.PodConditionType) corev1.PodCondition {
+	for _, c := range p.Status.Conditions {
+		if c.Type == kind {
+			return c
+		}
+	}
+	return corev1.PodCondition{}
+}
+
+// What the status of a pod says that its node ends, that an image cannot be had, and
+// that a container cannot be made as it is asked for.
+//
+// Sources: https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions,
+// https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/,
+// https://kubernetes.io/docs/concepts/cluster-administration/node-shutdown/, and
+// k8s.io/kubernetes, pkg/util/node (NodeLost), pkg/kubelet/images/types.go and
+// pkg/kubelet/kuberuntime/kuberuntime_container.go.
+var (
+	nodeEnds       = []string{"Evicted", "NodeLost", "NodeShutdown", "Shutdown", "Terminated"}
+	nodeDisrupts   = []string{"DeletionByTaintManager", "DeletionByPodGC", "TerminationByKubelet"}
+	imageWaits     = []string{"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed"}
+	containerWaits = []string{"CreateContainerConfigError", "CreateContainerError"}
+)
+
+// trouble says why a pod is not what it is to be. Of a node that is not Ready the node
+// tells: see [parts.assemble].
+func trouble(p *corev1.Pod) live.Trouble {
+	disruption := condition(p, corev1.DisruptionTarget)
+	switch {
+	case slices.Contains(nodeEnds, p.Status.Reason), disruption.Status == corev1.ConditionTrue && slices.Contains(nodeDisrupts, disruption.Reason):
+		return live.TroubleNode
+	case p.DeletionTimestamp != nil: // containers that are told to end do so one way or another
+		return live.TroubleNone
+	case condition(p, corev1.PodScheduled).Status == corev1.ConditionFalse:
+		return live.TroubleUnschedulable
+	}
+	found := live.TroubleNone
+	for _, s := range slices.Concat(p.Status.InitContainerStatuses, p.Status.ContainerStatuses) {
+		switch waiting := waitsFor(s); {
+		case slices.Contains(imageWaits, waiting):
+			return live.TroubleImage
+		case slices.Contains(containerWaits, waiting), crashes(s) && outOfMemory(s):
+			found = live.TroubleConfig
+		case crashes(s) && found == live.TroubleNone:
+			found = live.TroubleCrash
+		}
+	}
+	return found
+}
+
+func waitsFor(s corev1.ContainerStatus) string {
+	if s.State.Waiting == nil {
+		return ""
+	}
+	return s.State.Waiting.Reason
+}
+
+// crashes reports whether a container ends in failure again and again: the kubelet waits
+// before it starts it once more, or it was started once more and is not Ready yet.
+// Source: https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy
+func crashes(s corev1.ContainerStatus) bool {
+	failed := func(state corev1.ContainerState) bool {
+		return state.Terminated != nil && state.Terminated.ExitCode != 0
+	}
+	return waitsFor(s) == "CrashLoopBackOff" || s.RestartCount > 0 && !s.Ready && (failed(s.State) || s.State.Terminated == nil && failed(s.LastTerminationState))
+}
+
+// outOfMemory reports whether the kernel ended the container for its memory.
+// Source: https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/#how-pods-with-resource-limits-are-run
+func outOfMemory(s corev1.ContainerStatus) bool {
+	for _, t := range []*corev1.ContainerStateTerminated{s.State.Terminated, s.LastTerminationState.Terminated} {
+		if t != nil {
+			return t.Reason == "OOMKilled"
+		}
+	}
+	return false
 }
 
 // isAgent recognises the agent's DaemonSets: eks-pod-identity-agent, and -hybrid and
@@ -85,6 +170,9 @@ func (p parts) assemble() (pods []live.Pod, nodes []live.Node, workloads []live.
 		node := kinds[pod.Node]
 		pod.Fargate = pod.Fargate || node.ComputeType == "fargate"
 		pod.Windows = pod.Windows || node.OS == "windows"
+		if node.Name != "" && !node.Ready && !pod.Ready {
+			pod.Trouble = live.TroubleNode // whatever its status says is old
+		}
 		if seen.agent && pod.Ready && !pod.Terminating {
 			agents[pod.Node] = true
 		}

@@ -65,13 +65,28 @@ func orOne(n *int32) int32 {
 	return *n
 }
 
+func orZero(n *int32) int32 {
+	if n == nil {
+		return 0
+	}
+	return *n
+}
+
 // Whether a rollout is under way is told as kubectl rollout status tells it: the newest
-// template was seen, and all pods have it. Where pods are replaced only when somebody
-// deletes them (OnDelete), no rollout ever is.
+// template was seen, and all pods have it that are to have it. Where pods are replaced
+// only when somebody deletes them (OnDelete, or below a partition), no rollout ever is;
+// but what lanyard stopped that way is in the middle of one.
 // Source: k8s.io/kubectl, pkg/polymorphichelpers/rollout_status.go.
 
+// rolled reduces a workload whose controller rolls pods out.
+func rolled(kind string, m *metav1.ObjectMeta, t *corev1.PodTemplateSpec, replicas int32) live.Workload {
+	w := workload(kind, m, t, replicas)
+	w.RestartedAt, w.PausedBy = t.Annotations[live.RestartedAtAnnotation], m.Annotations[live.RolloutPausedMark]
+	return w
+}
+
 func deploymentFacts(d *appsv1.Deployment) live.Workload {
-	w := workload("Deployment", &d.ObjectMeta, &d.Spec.Template, orOne(d.Spec.Replicas))
+	w := rolled("Deployment", &d.ObjectMeta, &d.Spec.Template, orOne(d.Spec.Replicas))
 	w.Suspended = d.Spec.Paused
 	st := d.Status
 	w.Rolling = st.ObservedGeneration < d.Generation || int(st.UpdatedReplicas) < w.Replicas || st.UpdatedReplicas < st.Replicas
@@ -83,13 +98,22 @@ func deploymentFacts(d *appsv1.Deployment) live.Workload {
 }
 
 func statefulSetFacts(s *appsv1.StatefulSet) live.Workload {
-	w := workload("StatefulSet", &s.ObjectMeta, &s.Spec.Template, orOne(s.Spec.Replicas))
+	w := rolled("StatefulSet", &s.ObjectMeta, &s.Spec.Template, orOne(s.Spec.Replicas))
 	w.Strategy.Type = string(s.Spec.UpdateStrategy.Type)
+	left := 0 // pods that a partition leaves as they are
 	if r := s.Spec.UpdateStrategy.RollingUpdate; r != nil {
 		w.Strategy = strategy(w.Strategy.Type, r.MaxUnavailable, nil)
+		left = min(int(orZero(r.Partition)), w.Replicas)
 	}
-	if s.Spec.UpdateStrategy.Type != appsv1.OnDeleteStatefulSetStrategyType {
-		w.Rolling = s.Status.ObservedGeneration < s.Generation || int(s.Status.UpdatedReplicas) < w.Replicas
+	if s.Spec.UpdateStrategy.Type == appsv1.OnDeleteStatefulSetStrategyType {
+		left = w.Replicas
+	}
+	w.Suspended = left > 0 && left == w.Replicas
+	switch st := s.Status; {
+	case w.PausedBy != "":
+		w.Rolling = int(st.UpdatedReplicas) < w.Replicas
+	case !w.Suspended:
+		w.Rolling = st.ObservedGeneration < s.Generation || int(st.UpdatedReplicas) < w.Replicas-left
 	}
 	// A claim is named after its template, the StatefulSet and the pod's number.
 	// https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#stable-storage
@@ -100,12 +124,13 @@ func statefulSetFacts(s *appsv1.StatefulSet) live.Workload {
 }
 
 func daemonSetFacts(d *appsv1.DaemonSet) live.Workload {
-	w := workload("DaemonSet", &d.ObjectMeta, &d.Spec.Template, d.Status.DesiredNumberScheduled)
+	w := rolled("DaemonSet", &d.ObjectMeta, &d.Spec.Template, d.Status.DesiredNumberScheduled)
 	w.Strategy.Type = string(d.Spec.UpdateStrategy.Type)
 	if r := d.Spec.UpdateStrategy.RollingUpdate; r != nil {
 		w.Strategy = strategy(w.Strategy.Type, r.MaxUnavailable, r.MaxSurge)
 	}
-	if d.Spec.UpdateStrategy.Type != appsv1.OnDeleteDaemonSetStrategyType {
+	w.Suspended = d.Spec.UpdateStrategy.Type == appsv1.OnDeleteDaemonSetStrategyType
+	if !w.Suspended || w.PausedBy != "" {
 		w.Rolling = d.Status.ObservedGeneration < d.Generation || d.Status.UpdatedNumberScheduled < d.Status.DesiredNumberScheduled
 	}
 	return w
