@@ -45,7 +45,8 @@ var kinds = []string{
 func actions() []string {
 	var out []string
 	for _, a := range []plan.Action{plan.PutTrustStatement{}, plan.DropTrustStatement{}, plan.SetAnnotation{}, plan.DropAnnotation{},
-		plan.CreateAssociation{}, plan.UpdateAssociation{}, plan.DeleteAssociation{}} {
+		plan.CreateAssociation{}, plan.UpdateAssociation{}, plan.DeleteAssociation{}, plan.RevokeTrust{}, plan.EvictPod{},
+		plan.RestartWorkload{}, plan.PauseRollout{}, plan.ResumeRollout{}} {
 		out = append(out, a.Kind())
 	}
 	return out

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -49,14 +50,32 @@ type ServiceAccountWriter interface {
 	Patch(ctx context.Context, name string, pt types.PatchType, data []byte, opts metav1.PatchOptions, subresources ...string) (*corev1.ServiceAccount, error)
 }
 
-// Options are what an [Applier] works with. Cluster, Look and the three writers are
-// required; the rest has defaults.
+// PodEvicter has pods of one namespace evicted. client-go's typed PodInterface is one.
+type PodEvicter interface {
+	EvictV1(ctx context.Context, eviction *policyv1.Eviction) error
+}
+
+// WorkloadWriter reads and patches the workloads of one kind in one namespace: see
+// [Workloads]. Get answers as JSON would be decoded, whole numbers as int64; Patch takes
+// a JSON patch.
+type WorkloadWriter interface {
+	Get(ctx context.Context, name string) (map[string]any, error)
+	Patch(ctx context.Context, name string, patch []byte, opts metav1.PatchOptions) error
+}
+
+// Options are what an [Applier] works with. Cluster, Look and the first three writers
+// are required; the rest has defaults.
 type Options struct {
 	Cluster         identity.Cluster
 	Look            Looker
 	IAM             func(account string) (TrustWriter, error)
 	EKS             AssociationWriter
 	ServiceAccounts func(namespace string) ServiceAccountWriter
+
+	// Pods and Workloads are the hands of mode migrate. Without them a step that asks for
+	// one halts the plan. Workloads returns nil for a kind that it has no hand for.
+	Pods      func(namespace string) PodEvicter
+	Workloads func(kind, namespace string) WorkloadWriter
 
 	// Spacing is how long to wait before a write to a role's trust policy, because the
 	// daemons of other clusters write it too and IAM has no compare-and-swap. The

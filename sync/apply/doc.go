@@ -1,6 +1,7 @@
 // Package apply runs a [plan.Plan]. It is the only code of lanyard's that can write
-// to IAM, EKS and ServiceAccounts; a program that never builds an [Applier] cannot
-// write at all (design.md, law 7).
+// to IAM, EKS, ServiceAccounts and workloads, and have pods evicted; a program that
+// never builds an [Applier] cannot write at all (design.md, law 7), and one that gives it
+// no [Options.Pods] and [Options.Workloads] restarts nothing.
 //
 // Every step takes the same way, and none skips a part of it:
 //

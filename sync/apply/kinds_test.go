@@ -29,6 +29,7 @@ type kind struct {
 	due       func(w *world) plan.Step
 	state     func(w *world) string // what the action writes, as it truly stands
 	meant     func(w *world) string // what state is to be after it
+	itself    bool                  // reads back by the writer's own client
 }
 
 func annotationOf(key string) func(w *world) string {
@@ -71,6 +72,8 @@ func roleOf(w *world) string {
 func kinds(t *testing.T) []kind {
 	trustState := func(w *world) string { return w.trust(oldRole) }
 	withOurs := edited(t, foreignTrust, subject)
+	withTheirs := strings.Replace(withOurs, irsaGrant(subject).Sid(), "Theirs", 1)
+	withoutTheirs := strings.NewReplacer(` : {`, ` : [{`, `sts:AssumeRole" }`, `sts:AssumeRole" }]`).Replace(foreignTrust) // a list by now
 	seedAssociation := func(w *world) string {
 		a, err := w.aws.PutAssociation(awsd.Association{Cluster: cluster.ARN(), Namespace: "demo", ServiceAccount: "reader", RoleARN: oldRole, Tags: marks})
 		w.must(err)
@@ -82,49 +85,105 @@ func kinds(t *testing.T) []kind {
 			return plan.Step{Subject: subject, Plane: diff.PlaneTrust, Effect: plan.Widen,
 				Action: plan.PutTrustStatement{Role: arn(oldRole), Grant: irsaGrant(subject), Quota: 2048},
 				Guards: []plan.Guard{plan.TrustIs{Role: arn(oldRole), Digest: digest(w.t, foreignTrust)}}}
-		}, trustState, constant(withOurs)},
+		}, trustState, constant(withOurs), true},
 
 		{"drop-trust-statement", "iam", "UpdateAssumeRolePolicy", func(w *world) plan.Step {
 			w.must(w.aws.PutRole(awsd.Role{ARN: oldRole, Trust: withOurs}))
 			return plan.Step{Subject: subject, Plane: diff.PlaneTrust, Effect: plan.Narrow,
 				Action: plan.DropTrustStatement{Role: arn(oldRole), Sid: irsaGrant(subject).Sid()},
 				Guards: []plan.Guard{plan.TrustIs{Role: arn(oldRole), Digest: digest(w.t, withOurs)}, plan.Unused{Subject: subject, Mechanism: identity.IRSA, Role: arn(oldRole)}}}
-		}, trustState, constant(foreignTrust)},
+		}, trustState, constant(foreignTrust), true},
 
 		{"set-annotation", "", "patch", func(w *world) plan.Step {
 			uid := w.account(map[string]string{"example.com/note": "kept"})
 			return plan.Step{Subject: subject, Plane: diff.PlaneServiceAccount, Effect: plan.Cross,
 				Action: plan.SetAnnotation{UID: uid, Key: diff.AnnotationRole, Value: newRole},
 				Guards: []plan.Guard{plan.AnnotationIs{Subject: subject, UID: uid, Key: diff.AnnotationRole}, plan.AssociationIs{Subject: subject}}}
-		}, annotationOf(diff.AnnotationRole), constant(newRole)},
+		}, annotationOf(diff.AnnotationRole), constant(newRole), false},
 
 		{"drop-annotation", "", "patch", func(w *world) plan.Step {
 			uid := w.account(map[string]string{"example.com/note": "kept", diff.AnnotationRole: oldRole})
 			return plan.Step{Subject: subject, Plane: diff.PlaneServiceAccount, Effect: plan.Narrow,
 				Action: plan.DropAnnotation{UID: uid, Key: diff.AnnotationRole, Old: oldRole},
 				Guards: []plan.Guard{plan.AnnotationIs{Subject: subject, UID: uid, Key: diff.AnnotationRole, Value: oldRole}}}
-		}, annotationOf(diff.AnnotationRole), constant("")},
+		}, annotationOf(diff.AnnotationRole), constant(""), false},
 
 		{"create-association", "eks", "CreatePodIdentityAssociation", func(*world) plan.Step {
 			return plan.Step{Subject: subject, Plane: diff.PlaneAssociation, Effect: plan.Cross,
 				Action: plan.CreateAssociation{Role: arn(oldRole), Tags: marks},
 				Guards: []plan.Guard{plan.AssociationIs{Subject: subject}}}
-		}, roleOf, constant(oldRole)},
+		}, roleOf, constant(oldRole), false},
 
 		{"update-association", "eks", "UpdatePodIdentityAssociation", func(w *world) plan.Step {
 			id := seedAssociation(w)
 			return plan.Step{Subject: subject, Plane: diff.PlaneAssociation, Effect: plan.Cross,
 				Action: plan.UpdateAssociation{ID: id, Role: arn(newRole)},
 				Guards: []plan.Guard{plan.AssociationIs{Subject: subject, ID: id, Role: arn(oldRole)}}}
-		}, roleOf, constant(newRole)},
+		}, roleOf, constant(newRole), false},
 
 		{"delete-association", "eks", "DeletePodIdentityAssociation", func(w *world) plan.Step {
 			id := seedAssociation(w)
 			return plan.Step{Subject: subject, Plane: diff.PlaneAssociation, Effect: plan.Narrow,
 				Action: plan.DeleteAssociation{ID: id},
 				Guards: []plan.Guard{plan.AssociationIs{Subject: subject, ID: id, Role: arn(oldRole)}, plan.Unused{Subject: subject, Templates: true}}}
-		}, roleOf, constant("")},
+		}, roleOf, constant(""), false},
+
+		{"revoke-trust", "iam", "UpdateAssumeRolePolicy", func(w *world) plan.Step {
+			w.must(w.aws.PutRole(awsd.Role{ARN: oldRole, Trust: withTheirs}))
+			return plan.Step{Subject: subject, Plane: diff.PlaneTrust, Effect: plan.Narrow,
+				Action: plan.RevokeTrust{Role: arn(oldRole), Request: irsaRequest(subject)},
+				Guards: []plan.Guard{plan.TrustIs{Role: arn(oldRole), Digest: digest(w.t, withTheirs)}, plan.Unused{Subject: subject, Mechanism: identity.IRSA, Role: arn(oldRole)}}}
+		}, trustState, constant(withoutTheirs), true},
+
+		{"evict-pod", "", "create", func(w *world) plan.Step {
+			uid := w.pod("web-1")
+			return plan.Step{Subject: subject, Plane: diff.PlanePods, Effect: plan.Cross,
+				Action: plan.EvictPod{Pod: "web-1", UID: uid},
+				Guards: []plan.Guard{plan.PodIs{Subject: subject, Pod: "web-1", UID: uid}}}
+		}, func(w *world) string { return w.running("web-1") }, constant(""), false},
+
+		{"restart-workload", "", "patch", func(w *world) plan.Step {
+			uid := w.workload(webDeployment())
+			return plan.Step{Subject: subject, Plane: diff.PlanePods, Effect: plan.Cross,
+				Action: plan.RestartWorkload{Workload: web, UID: uid},
+				Guards: []plan.Guard{plan.WorkloadIs{Subject: subject, Workload: web, UID: uid, Idle: true}}}
+		}, func(w *world) string { return w.deployment().Spec.Template.Annotations[live.RestartedAtAnnotation] },
+			func(w *world) string { return w.clock.Now().Format(time.RFC3339) }, true},
+
+		{"pause-rollout", "", "patch", func(w *world) plan.Step {
+			uid := w.workload(webDeployment())
+			return plan.Step{Subject: subject, Plane: diff.PlanePods, Effect: plan.Cross,
+				Action: plan.PauseRollout{Workload: web, UID: uid, Why: "why"},
+				Guards: []plan.Guard{plan.WorkloadIs{Subject: subject, Workload: web, UID: uid}}}
+		}, pauseOf, constant(`"paused":true`), true},
+
+		{"resume-rollout", "", "patch", func(w *world) plan.Step {
+			d := webDeployment()
+			d.Spec.Paused = true
+			d.Annotations = map[string]string{live.RolloutPausedMark: ourMark, "example.com/note": "kept"}
+			uid := w.workload(d)
+			return plan.Step{Subject: subject, Plane: diff.PlanePods, Effect: plan.Cross,
+				Action: plan.ResumeRollout{Workload: web, UID: uid},
+				Guards: []plan.Guard{plan.WorkloadIs{Subject: subject, Workload: web, UID: uid}}}
+		}, pauseOf, constant(""), true},
 	}
+}
+
+// ourMark is as lanyard writes it.
+const ourMark = `{"why":"why","at":"2026-11-23T09:00:00Z","fields":[{"path":"spec.paused","was":null,"set":true}]}`
+
+// pauseOf is a paused Deployment in the words of the record; with a mark, it is lanyard's.
+func pauseOf(w *world) string {
+	d := w.deployment()
+	if !d.Spec.Paused || !strings.Contains(d.Annotations[live.RolloutPausedMark], `"why":"why"`) {
+		return ""
+	}
+	return `"paused":true`
+}
+
+// irsaRequest is what a subject's pods ask STS.
+func irsaRequest(s identity.Subject) trust.Request {
+	return trust.Request{Mechanism: identity.IRSA, Subject: s, Cluster: cluster, Provider: cluster.Issuer.ProviderARN("aws", account), Audience: diff.DefaultAudience}
 }
 
 // eachKind runs f in a world of its own for every kind of action.
@@ -192,7 +251,11 @@ func TestSecondTimeWritesNothing(t *testing.T) {
 		if o.Before != o.After {
 			t.Errorf("got before %q, after %q; want the same, nothing was written", o.Before, o.After)
 		}
-		w.want(w.apply(s)[0], report.Skipped, remedy.Replan, k, k.meant(w), 1) // the guards hold no longer
+		result, class := report.Skipped, remedy.Replan // the guards hold no longer
+		if strings.HasSuffix(k.name, "-rollout") {
+			result, class = report.Done, remedy.None // but those of a pause, which say whose it is
+		}
+		w.want(w.apply(s)[0], result, class, k, k.meant(w), 1)
 	})
 }
 
@@ -222,7 +285,7 @@ func TestUnreadIsNotAbsent(t *testing.T) {
 		before := k.state(w)
 		s.Guards = nil
 		w.aws.AddFault(awsd.Fault{Kind: awsd.Refuse})
-		w.kube.Inject(kubed.Fault{User: "observer", Resource: "serviceaccounts", Failure: kubed.Forbidden})
+		w.kube.Inject(kubed.Fault{User: "observer", Failure: kubed.Forbidden})
 		w.want(w.apply(s)[0], report.Skipped, remedy.Retry, k, before, 0)
 	})
 }
@@ -289,7 +352,10 @@ func TestStaleReadBack(t *testing.T) {
 	eachKind(t, func(t *testing.T, w *world, k kind, s plan.Step) {
 		w.clock.Advance(time.Minute)
 		w.aws.AddFault(awsd.Fault{Kind: awsd.Stale, Match: func(c awsd.Call) bool { return !c.Mutating && w.wrote.Load() > 0 }})
-		w.onWrote = func() { w.kube.Inject(kubed.Fault{User: "observer", Failure: kubed.Stale, Lag: 30 * time.Second}) }
+		w.onWrote = func() {
+			w.kube.Inject(kubed.Fault{User: "observer", Failure: kubed.Stale, Lag: 30 * time.Second})
+			w.kube.Inject(kubed.Fault{User: "lanyard", Failure: kubed.Stale, Lag: 30 * time.Second})
+		}
 		o := w.apply(s)[0]
 		w.want(o, report.Unverified, remedy.Retry, k, k.meant(w), 1)
 		if !o.Wrote() || !strings.Contains(o.After, k.meant(w)) {
@@ -328,12 +394,13 @@ func TestReadBackRefused(t *testing.T) {
 	eachKind(t, func(t *testing.T, w *world, k kind, s plan.Step) {
 		w.aws.AddFault(awsd.Fault{Kind: awsd.Refuse, Match: func(c awsd.Call) bool { return !c.Mutating && w.wrote.Load() > 0 }})
 		w.onWrote = func() {
-			w.kube.Inject(kubed.Fault{User: "observer", Resource: "serviceaccounts", Failure: kubed.Forbidden})
+			w.kube.Inject(kubed.Fault{User: "observer", Failure: kubed.Forbidden})
+			w.kube.Inject(kubed.Fault{User: "lanyard", Failure: kubed.Forbidden})
 		}
 		o := w.apply(s)[0]
 		class := remedy.Retry
-		if k.service == "iam" {
-			class = remedy.Hold // refused by IAM to the writer itself
+		if k.itself {
+			class = remedy.Hold // refused to the writer itself
 		}
 		w.want(o, report.Unverified, class, k, k.meant(w), 1)
 	})
@@ -343,13 +410,17 @@ func TestForeignSurvives(t *testing.T) {
 	eachKind(t, func(t *testing.T, w *world, k kind, s plan.Step) {
 		w.must(errors.Join(w.apply(s)[0].Err))
 		switch k.name {
-		case "put-trust-statement", "drop-trust-statement":
+		case "put-trust-statement", "drop-trust-statement", "revoke-trust":
 			if text := w.trust(oldRole); !strings.Contains(text, `{"Sid":"Human",  "Effect":"Allow",`) || !strings.HasPrefix(text, "{ \"Version\":\"2012-10-17\",\n\t\"Statement\" : ") {
 				t.Errorf("trust policy: got %q, want the foreign bytes of %q", text, foreignTrust)
 			}
 		case "set-annotation", "drop-annotation":
 			if sa := w.serviceAccount(); sa.Annotations["example.com/note"] != "kept" || sa.Labels["team"] != "demo" {
 				t.Errorf("ServiceAccount: got %v %v, want the note and the label kept", sa.Annotations, sa.Labels)
+			}
+		case "restart-workload", "pause-rollout", "resume-rollout":
+			if d := w.deployment(); d.Annotations["example.com/note"] != "kept" || d.Labels["team"] != "demo" || *d.Spec.Replicas != 3 {
+				t.Errorf("Deployment: got %v %v, want the note, the label and the replicas kept", d.Annotations, d.Labels)
 			}
 		case "create-association", "update-association":
 			if a, _ := w.association(); !maps.Equal(a.Tags, marks) {

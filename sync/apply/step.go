@@ -33,7 +33,9 @@ func (a *Applier) work(s plan.Step) work {
 	case plan.PutTrustStatement:
 		return &trustWork{a: a, role: action.Role, edit: put(action)}
 	case plan.DropTrustStatement:
-		return &trustWork{a: a, role: action.Role, edit: drop(action), gone: action.Sid}
+		return &trustWork{a: a, role: action.Role, edit: drop(action), left: dropped(action)}
+	case plan.RevokeTrust:
+		return &trustWork{a: a, role: action.Role, edit: revoke(action), left: revoked(action)}
 	case plan.SetAnnotation:
 		return &annotationSet{a: a, step: s, action: action}
 	case plan.DropAnnotation:
@@ -44,6 +46,14 @@ func (a *Applier) work(s plan.Step) work {
 		return &associationUpdate{a: a, step: s, action: action}
 	case plan.DeleteAssociation:
 		return &associationDelete{a: a, step: s, action: action}
+	case plan.EvictPod:
+		return &podEvict{a: a, step: s, action: action}
+	case plan.RestartWorkload:
+		return &workloadRestart{object: object{a: a, step: s, ref: action.Workload, uid: action.UID}, action: action}
+	case plan.PauseRollout:
+		return &rolloutPause{draft: draft{object: object{a: a, step: s, ref: action.Workload, uid: action.UID}}, action: action}
+	case plan.ResumeRollout:
+		return &rolloutResume{draft: draft{object: object{a: a, step: s, ref: action.Workload, uid: action.UID}}}
 	}
 	panic("apply: an action that package plan does not have: " + s.Action.Kind()) // the list is sealed
 }
@@ -188,6 +198,10 @@ func rolesOf(s plan.Step) ([]identity.RoleARN, error) {
 			about = g.Subject
 		case plan.AudiencesWithin:
 			about = g.Subject
+		case plan.PodIs:
+			about = g.Subject
+		case plan.WorkloadIs:
+			about = g.Subject
 		}
 		if about != s.Subject {
 			return nil, remedy.Mark(remedy.Halt, fmt.Errorf("guard %s is about %s, and the step about %s", g.Kind(), about, s.Subject))
@@ -198,7 +212,10 @@ func rolesOf(s plan.Step) ([]identity.RoleARN, error) {
 		roles = append(roles, action.Role)
 	case plan.DropTrustStatement:
 		roles = append(roles, action.Role)
-	case plan.SetAnnotation, plan.DropAnnotation, plan.CreateAssociation, plan.UpdateAssociation, plan.DeleteAssociation:
+	case plan.RevokeTrust:
+		roles = append(roles, action.Role)
+	case plan.SetAnnotation, plan.DropAnnotation, plan.CreateAssociation, plan.UpdateAssociation, plan.DeleteAssociation,
+		plan.EvictPod, plan.RestartWorkload, plan.PauseRollout, plan.ResumeRollout:
 	}
 	slices.SortFunc(roles, identity.RoleARN.Compare)
 	return slices.Compact(roles), nil

@@ -63,7 +63,7 @@ type trustWork struct {
 	a    *Applier
 	role identity.RoleARN
 	edit func(*trust.Document) (trust.Edit, error)
-	gone string // a Sid that is not to stand afterwards
+	left func(*trust.Document) bool // whether something stands that is not to stand afterwards; nil: nothing is
 
 	client TrustWriter
 	before *trust.Document
@@ -96,6 +96,25 @@ func judgeTrust(doc *trust.Document, g trust.Grant) error {
 
 func drop(action plan.DropTrustStatement) func(*trust.Document) (trust.Edit, error) {
 	return func(doc *trust.Document) (trust.Edit, error) { return doc.RemoveSid(action.Sid) }
+}
+
+func dropped(action plan.DropTrustStatement) func(*trust.Document) bool {
+	return func(doc *trust.Document) bool {
+		return slices.ContainsFunc(doc.Statements(), func(s trust.Statement) bool { return s.Sid == action.Sid })
+	}
+}
+
+// revoke returns the edit of an action that takes away what lets one request in, whoever
+// wrote it. What serves others too is left alone, and the step with it.
+func revoke(action plan.RevokeTrust) func(*trust.Document) (trust.Edit, error) {
+	return func(doc *trust.Document) (trust.Edit, error) { return doc.Remove(action.Request) }
+}
+
+func revoked(action plan.RevokeTrust) func(*trust.Document) bool {
+	return func(doc *trust.Document) bool {
+		again, err := doc.Remove(action.Request)
+		return err != nil || again.Changed
+	}
 }
 
 // requestsOf are the questions to which a grant is the answer.
@@ -187,8 +206,7 @@ func (w *trustWork) readBack(ctx context.Context) (string, bool, error) {
 	if err != nil {
 		return "", false, err
 	}
-	left := slices.ContainsFunc(doc.Statements(), func(s trust.Statement) bool { return w.gone != "" && s.Sid == w.gone })
-	return doc.Text(), trust.Equal(doc, w.want) && !left, nil
+	return doc.Text(), trust.Equal(doc, w.want) && (w.left == nil || !w.left(doc)), nil
 }
 
 // get reads the role. IAM's calls are by name, so that a role of the same name in

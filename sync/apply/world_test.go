@@ -78,7 +78,8 @@ type world struct {
 	onWrote func()
 	onLook  func(n int) // after the nth look
 	looks   int
-	noRV    bool // the look does not tell resourceVersions
+	noRV    bool            // the look does not tell resourceVersions
+	more    []live.Workload // of kinds that Kubernetes itself does not have
 	log     bytes.Buffer
 }
 
@@ -108,6 +109,8 @@ func newWorld(t *testing.T) *world {
 		IAM:             func(id string) (apply.TrustWriter, error) { return iam.NewFromConfig(config(id)), nil },
 		EKS:             eks.NewFromConfig(config(account)),
 		ServiceAccounts: func(ns string) apply.ServiceAccountWriter { return hands.CoreV1().ServiceAccounts(ns) },
+		Pods:            func(ns string) apply.PodEvicter { return hands.CoreV1().Pods(ns) },
+		Workloads:       apply.Workloads(hands, nil),
 		Spacing:         func() time.Duration { return 0 },
 		Now:             clock.Now,
 		StepTimeout:     5 * time.Minute, // never the reason of a failure, however slow the machine
@@ -186,6 +189,7 @@ func (w *world) Look(ctx context.Context, s identity.Subject, roles ...identity.
 	f := live.Facts{TakenAt: w.clock.Now(), Cluster: live.Cluster{Name: cluster.Name, ARN: cluster.ARN(), Issuer: cluster.Issuer}}
 	w.lookServiceAccount(ctx, &f, s)
 	w.lookPods(ctx, &f, s)
+	w.lookWorkloads(ctx, &f, s)
 	w.lookAssociation(ctx, &f, s)
 	for _, role := range roles {
 		w.lookRole(ctx, &f, role)
@@ -225,11 +229,40 @@ func (w *world) lookServiceAccount(ctx context.Context, f *live.Facts, s identit
 
 func (w *world) lookPods(ctx context.Context, f *live.Facts, s identity.Subject) {
 	pods, err := w.kube.Client("observer").CoreV1().Pods(s.Namespace).List(ctx, metav1.ListOptions{})
-	w.must(err)
+	if err != nil {
+		f.Gaps = append(f.Gaps, live.Gap{Source: live.SourcePods, Reason: live.GapFailed, Message: err.Error()})
+		return
+	}
 	for _, p := range pods.Items {
-		f.Pods = append(f.Pods, live.Pod{Namespace: p.Namespace, Name: p.Name, ServiceAccount: p.Spec.ServiceAccountName, Phase: "Running",
+		f.Pods = append(f.Pods, live.Pod{Namespace: p.Namespace, Name: p.Name, UID: string(p.UID), ServiceAccount: p.Spec.ServiceAccountName, Phase: "Running",
+			Node: p.Spec.NodeName, Terminating: p.DeletionTimestamp != nil,
 			Containers: []live.Container{{Name: "app", Credential: live.CredentialIRSA, Role: oldRole}}})
 	}
+}
+
+func (w *world) lookWorkloads(ctx context.Context, f *live.Facts, s identity.Subject) {
+	apps := w.kube.Client("observer").AppsV1()
+	add := func(kind string, m metav1.ObjectMeta, t corev1.PodTemplateSpec) {
+		f.Workloads = append(f.Workloads, live.Workload{Namespace: m.Namespace, Kind: kind, Name: m.Name, UID: string(m.UID),
+			ServiceAccount: t.Spec.ServiceAccountName, RestartedAt: t.Annotations[live.RestartedAtAnnotation]})
+	}
+	deployments, err := apps.Deployments(s.Namespace).List(ctx, metav1.ListOptions{})
+	sets, err2 := apps.StatefulSets(s.Namespace).List(ctx, metav1.ListOptions{})
+	daemons, err3 := apps.DaemonSets(s.Namespace).List(ctx, metav1.ListOptions{})
+	if err := errors.Join(err, err2, err3); err != nil {
+		f.Gaps = append(f.Gaps, live.Gap{Source: live.SourceWorkloads, Reason: live.GapFailed, Message: err.Error()})
+		return
+	}
+	for _, d := range deployments.Items {
+		add("Deployment", d.ObjectMeta, d.Spec.Template)
+	}
+	for _, d := range sets.Items {
+		add("StatefulSet", d.ObjectMeta, d.Spec.Template)
+	}
+	for _, d := range daemons.Items {
+		add("DaemonSet", d.ObjectMeta, d.Spec.Template)
+	}
+	f.Workloads = append(f.Workloads, w.more...)
 }
 
 func (w *world) lookAssociation(ctx context.Context, f *live.Facts, s identity.Subject) {

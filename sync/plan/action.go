@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/trust"
 )
 
@@ -81,6 +82,58 @@ type DeleteAssociation struct {
 	ID string `json:"id"`
 }
 
+// RevokeTrust takes what lets one request in out of a role's trust policy, whoever
+// wrote it, and no more: only where the mapping adopts the plane.
+type RevokeTrust struct {
+	Role    identity.RoleARN
+	Request trust.Request
+}
+
+// MarshalJSON writes what identifies the request.
+func (a RevokeTrust) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Role    identity.RoleARN `json:"role"`
+		Request request          `json:"request"`
+	}{a.Role, requestOf(a.Request)})
+}
+
+// EvictPod asks the API server to evict one pod, so that its owner makes it again:
+// disruption budgets count.
+// Source: https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/
+type EvictPod struct {
+	Pod string `json:"pod"`
+	UID string `json:"uid"`
+}
+
+// RestartWorkload makes a workload's own controller replace its pods, as kubectl rollout
+// restart does; of an Argo Rollout, as its restartAt does.
+// Sources: https://kubernetes.io/docs/reference/kubectl/generated/kubectl_rollout/kubectl_rollout_restart/
+// and https://argo-rollouts.readthedocs.io/en/stable/features/restart/
+type RestartWorkload struct {
+	Workload live.WorkloadRef `json:"workload"`
+	UID      string           `json:"uid"`
+	Old      string           `json:"old,omitempty"` // restartedAt as it was
+}
+
+// PauseRollout stops a rollout that is under way, and marks that lanyard did.
+type PauseRollout struct {
+	Workload live.WorkloadRef `json:"workload"`
+	UID      string           `json:"uid"`
+	Why      string           `json:"why"`
+}
+
+// ResumeRollout takes lanyard's own pause back, and its mark. What somebody else paused
+// stays paused.
+type ResumeRollout struct {
+	Workload live.WorkloadRef `json:"workload"`
+	UID      string           `json:"uid"`
+}
+
+func (RevokeTrust) action()        {}
+func (EvictPod) action()           {}
+func (RestartWorkload) action()    {}
+func (PauseRollout) action()       {}
+func (ResumeRollout) action()      {}
 func (PutTrustStatement) action()  {}
 func (DropTrustStatement) action() {}
 func (SetAnnotation) action()      {}
@@ -109,6 +162,21 @@ func (UpdateAssociation) Kind() string { return "update-association" }
 
 // Kind returns "delete-association".
 func (DeleteAssociation) Kind() string { return "delete-association" }
+
+// Kind returns "revoke-trust".
+func (RevokeTrust) Kind() string { return "revoke-trust" }
+
+// Kind returns "evict-pod".
+func (EvictPod) Kind() string { return "evict-pod" }
+
+// Kind returns "restart-workload".
+func (RestartWorkload) Kind() string { return "restart-workload" }
+
+// Kind returns "pause-rollout".
+func (PauseRollout) Kind() string { return "pause-rollout" }
+
+// Kind returns "resume-rollout".
+func (ResumeRollout) Kind() string { return "resume-rollout" }
 
 // String says what is written where.
 func (a PutTrustStatement) String() string {
@@ -151,3 +219,22 @@ func (a UpdateAssociation) String() string {
 
 // String says what is deleted.
 func (a DeleteAssociation) String() string { return "delete Pod Identity association " + a.ID }
+
+// String says what is taken out, and where.
+func (a RevokeTrust) String() string {
+	return fmt.Sprintf("take what lets %s in by %s out of the trust policy of role %s", a.Request.Subject, a.Request.Mechanism, a.Role.Name)
+}
+
+// String says what is evicted.
+func (a EvictPod) String() string { return "evict pod " + a.Pod }
+
+// String says what is restarted.
+func (a RestartWorkload) String() string { return "restart " + a.Workload.String() }
+
+// String says what is paused, and why.
+func (a PauseRollout) String() string {
+	return "pause the rollout of " + a.Workload.String() + ": " + a.Why
+}
+
+// String says what goes on.
+func (a ResumeRollout) String() string { return "resume the rollout of " + a.Workload.String() }

@@ -43,18 +43,24 @@ type TrustAllows struct {
 	Requests []trust.Request
 }
 
+// request is what identifies a [trust.Request].
+type request struct {
+	Mechanism   identity.Mechanism `json:"mechanism"`
+	Subject     identity.Subject   `json:"subject"`
+	Provider    string             `json:"provider,omitempty"`
+	Audience    string             `json:"audience,omitempty"`
+	SessionTags bool               `json:"sessionTags"`
+}
+
+func requestOf(r trust.Request) request {
+	return request{r.Mechanism, r.Subject, r.Provider, r.Audience, r.SessionTags}
+}
+
 // MarshalJSON writes what identifies the requests.
 func (g TrustAllows) MarshalJSON() ([]byte, error) {
-	type request struct {
-		Mechanism   identity.Mechanism `json:"mechanism"`
-		Subject     identity.Subject   `json:"subject"`
-		Provider    string             `json:"provider,omitempty"`
-		Audience    string             `json:"audience,omitempty"`
-		SessionTags bool               `json:"sessionTags"`
-	}
 	requests := make([]request, len(g.Requests))
 	for i, r := range g.Requests {
-		requests[i] = request{r.Mechanism, r.Subject, r.Provider, r.Audience, r.SessionTags}
+		requests[i] = requestOf(r)
 	}
 	return json.Marshal(struct {
 		Role     identity.RoleARN `json:"role"`
@@ -105,6 +111,25 @@ type AudiencesWithin struct {
 	Audiences []string         `json:"audiences"`
 }
 
+// PodIs holds while the pod is the one that the plan saw, and not on its way out.
+type PodIs struct {
+	Subject identity.Subject `json:"subject"`
+	Pod     string           `json:"pod"`
+	UID     string           `json:"uid"`
+}
+
+// WorkloadIs holds while the workload is the one that the plan saw, and was not restarted
+// since. With Idle, no rollout may be under way either.
+type WorkloadIs struct {
+	Subject     identity.Subject `json:"subject"`
+	Workload    live.WorkloadRef `json:"workload"`
+	UID         string           `json:"uid"`
+	RestartedAt string           `json:"restartedAt,omitempty"`
+	Idle        bool             `json:"idle,omitempty"`
+}
+
+func (PodIs) guard()           {}
+func (WorkloadIs) guard()      {}
 func (NotWired) guard()        {}
 func (AudiencesWithin) guard() {}
 func (TrustIs) guard()         {}
@@ -133,6 +158,51 @@ func (NotWired) Kind() string { return "not-wired" }
 
 // Kind returns "audiences-within".
 func (AudiencesWithin) Kind() string { return "audiences-within" }
+
+// Kind returns "pod-is".
+func (PodIs) Kind() string { return "pod-is" }
+
+// Kind returns "workload-is".
+func (WorkloadIs) Kind() string { return "workload-is" }
+
+// Check looks for the pod among the live ones.
+func (g PodIs) Check(s *live.Snapshot) error {
+	pods, presence := s.Pods(g.Subject)
+	if presence != live.Present {
+		return stale("the pods of %s cannot be read", g.Subject)
+	}
+	at := slices.IndexFunc(pods, func(p live.Pod) bool { return p.Name == g.Pod })
+	switch {
+	case at < 0:
+		return stale("pod %s of %s is gone, or has ended", g.Pod, g.Subject)
+	case pods[at].UID != g.UID:
+		return stale("pod %s of %s was made again", g.Pod, g.Subject)
+	case pods[at].Terminating:
+		return stale("pod %s of %s is being deleted", g.Pod, g.Subject)
+	}
+	return nil
+}
+
+// Check looks for the workload among those whose template names the ServiceAccount.
+func (g WorkloadIs) Check(s *live.Snapshot) error {
+	workloads, presence := s.Workloads(g.Subject)
+	if presence != live.Present {
+		return stale("the workloads of %s cannot be read", g.Subject)
+	}
+	at := slices.IndexFunc(workloads, func(w live.Workload) bool { return w.Ref() == g.Workload })
+	if at < 0 {
+		return stale("%s is gone, or its template no longer names %s", g.Workload, g.Subject)
+	}
+	switch w := workloads[at]; {
+	case w.UID != g.UID:
+		return stale("%s was made again", g.Workload)
+	case w.RestartedAt != g.RestartedAt:
+		return stale("%s was restarted at %q, not %q", g.Workload, w.RestartedAt, g.RestartedAt)
+	case g.Idle && w.Rolling:
+		return stale("%s is in the middle of a rollout", g.Workload)
+	}
+	return nil
+}
 
 // Check looks at the association, or the annotation.
 func (g NotWired) Check(s *live.Snapshot) error {

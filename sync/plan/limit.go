@@ -133,6 +133,10 @@ func (b *builder) roles(s Step) []identity.RoleARN {
 		out = append(out, a.Role, a.TargetRole)
 	case DeleteAssociation:
 		out = append(out, association.Role)
+	case RevokeTrust:
+		out = append(out, a.Role)
+	case EvictPod, RestartWorkload, PauseRollout, ResumeRollout:
+		out = append(out, association.Role)
 	case SetAnnotation:
 		if role, err := identity.ParseRoleARN(a.Value); err == nil {
 			out = append(out, role)

@@ -65,6 +65,17 @@ func (s Step) key() (key, value string) {
 	case UpdateAssociation:
 		value = a.String()
 	case DeleteAssociation:
+	case RevokeTrust:
+		r := a.Request
+		place = a.Role.String() + "#" + r.Mechanism.String() + " " + r.Provider + " " + r.Audience
+	case EvictPod:
+		place, value = "Pod "+a.Pod, "evicted "+a.UID
+	case RestartWorkload:
+		place, value = a.Workload.String(), "restarted after "+a.Old
+	case PauseRollout:
+		place, value = a.Workload.String()+"#paused", "paused"
+	case ResumeRollout:
+		place = a.Workload.String() + "#paused"
 	}
 	return s.Subject.String() + "|" + string(s.Plane) + "|" + place, value
 }

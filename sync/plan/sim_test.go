@@ -84,7 +84,10 @@ func roleOf(s plan.Step) string {
 		return a.Role.String()
 	case plan.DropTrustStatement:
 		return a.Role.String()
-	case plan.SetAnnotation, plan.DropAnnotation, plan.CreateAssociation, plan.UpdateAssociation, plan.DeleteAssociation:
+	case plan.RevokeTrust:
+		return a.Role.String()
+	case plan.SetAnnotation, plan.DropAnnotation, plan.CreateAssociation, plan.UpdateAssociation, plan.DeleteAssociation,
+		plan.EvictPod, plan.RestartWorkload, plan.PauseRollout, plan.ResumeRollout:
 	}
 	return ""
 }
@@ -123,6 +126,10 @@ func (s *sim) take(step plan.Step) {
 		})
 	case plan.DeleteAssociation:
 		s.facts.Associations = slices.DeleteFunc(slices.Clone(s.facts.Associations), func(x live.Association) bool { return x.Subject() == sub })
+	case plan.RevokeTrust:
+		s.edit(a.Role, func(d *trust.Document) (trust.Edit, error) { return d.Remove(a.Request) })
+	case plan.EvictPod, plan.RestartWorkload, plan.PauseRollout, plan.ResumeRollout:
+		s.t.Errorf("repair never moves pods, and plans: %s", a)
 	}
 }
 

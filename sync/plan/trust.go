@@ -289,7 +289,10 @@ func editedRole(a Action) (identity.RoleARN, bool) {
 		return a.Role, true
 	case DropTrustStatement:
 		return a.Role, true
-	case SetAnnotation, DropAnnotation, CreateAssociation, UpdateAssociation, DeleteAssociation:
+	case RevokeTrust:
+		return a.Role, true
+	case SetAnnotation, DropAnnotation, CreateAssociation, UpdateAssociation, DeleteAssociation,
+		EvictPod, RestartWorkload, PauseRollout, ResumeRollout:
 	}
 	return identity.RoleARN{}, false
 }
@@ -426,6 +429,9 @@ func (b *builder) opponent(s Step) string {
 		name = b.ownerOfRole(a.Role)
 	case DropTrustStatement:
 		name = b.ownerOfRole(a.Role)
+	case RevokeTrust:
+		name = b.ownerOfRole(a.Role)
+	case EvictPod, RestartWorkload, PauseRollout, ResumeRollout: // no plane shows who works on a workload
 	}
 	return cmp.Or(name, "unknown; see CloudTrail")
 }

@@ -37,9 +37,12 @@ var optional = map[string][]string{
 	"steps[update-association].with":                                   {"role", "sessionPolicy", "sessionTagsOff", "targetRole"},
 	"steps[create-association].guards[unused].is":                      {"role", "templates"},
 	"steps[create-association].guards[association-is].is":              {"role"},
-	"left":         {"handoff", "notBefore", "plane", "subject"},
-	"left.handoff": {"command", "hcl", "json", "owner"},
-	"gaps":         {"message", "scope"},
+	"steps[create-association].guards[workload-is].is":                 {"idle", "restartedAt"},
+	"steps[revoke-trust].with.request":                                 {"audience", "provider"},
+	"steps[restart-workload].with":                                     {"old"},
+	"left":                                                             {"handoff", "notBefore", "plane", "subject"},
+	"left.handoff":                                                     {"command", "hcl", "json", "owner"},
+	"gaps":                                                             {"message", "scope"},
 }
 
 // full is a report with every action and guard, and every member set.
@@ -48,7 +51,7 @@ func full(t *testing.T) report.Diff {
 	role := identity.RoleARN{Partition: "aws", Account: "123456789012", Path: "/team/", Name: "api"}
 	cluster := identity.Cluster{Name: "irsa-lab", Region: "eu-west-1", Account: "123456789012", Partition: "aws",
 		Issuer: "https://oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"}
-	who, off := subject("payments", "api"), true
+	who, off, deployment := subject("payments", "api"), true, live.WorkloadRef{Kind: "Deployment", Name: "api"}
 	steps := []plan.Step{
 		{Effect: plan.Widen, Action: plan.PutTrustStatement{Role: role, Quota: 2048, Grant: trust.Grant{
 			Mechanism: identity.PodIdentity, Subject: who, Cluster: cluster, Width: identity.WidthCluster, SessionTags: true}}},
@@ -64,9 +67,19 @@ func full(t *testing.T) report.Diff {
 				plan.AnnotationIs{Subject: who, UID: "u", Key: "k"},
 				plan.AssociationIs{Subject: who, ID: "a-1", Role: role},
 				plan.Unused{Subject: who, Mechanism: identity.IRSA, Role: role, Templates: true},
+				plan.NotWired{Subject: who, Mechanism: identity.IRSA, Role: role},
+				plan.AudiencesWithin{Subject: who, Role: role, Audiences: []string{"sts.amazonaws.com"}},
+				plan.PodIs{Subject: who, Pod: "api-0", UID: "u"},
+				plan.WorkloadIs{Subject: who, Workload: deployment, UID: "u", RestartedAt: "t", Idle: true},
 			}},
 		{Effect: plan.Cross, Action: plan.UpdateAssociation{ID: "a-1", Role: role, TargetRole: role, SessionTagsOff: &off, SessionPolicy: "{}"}},
 		{Effect: plan.Narrow, Action: plan.DeleteAssociation{ID: "a-1"}},
+		{Effect: plan.Narrow, Action: plan.RevokeTrust{Role: role, Request: trust.Request{Mechanism: identity.IRSA, Subject: who, Cluster: cluster,
+			Provider: "arn:aws:iam::123456789012:oidc-provider/x", Audience: "sts.amazonaws.com"}}},
+		{Effect: plan.Cross, Action: plan.EvictPod{Pod: "api-0", UID: "u"}},
+		{Effect: plan.Cross, Action: plan.RestartWorkload{Workload: deployment, UID: "u", Old: "t"}},
+		{Effect: plan.Cross, Action: plan.PauseRollout{Workload: deployment, UID: "u", Why: "pod api-1 came up without credentials"}},
+		{Effect: plan.Cross, Action: plan.ResumeRollout{Workload: deployment, UID: "u"}},
 	}
 	for i := range steps {
 		steps[i].Subject, steps[i].Plane, steps[i].Because = who, diff.PlaneTrust, "why"
