@@ -157,7 +157,7 @@ func readSnapshot(name string) (*live.Snapshot, error) {
 	}
 	data, err := os.ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("read snapshot: %w", err)
+		return nil, fmt.Errorf("read snapshot: %w: write one with `lanyard snapshot`, or leave --live out to read the cluster", err)
 	}
 	snapshot, err := live.Decode(data)
 	if err != nil {

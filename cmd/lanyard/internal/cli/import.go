@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,7 +61,7 @@ read. 1: no answer.`,
 			for _, gap := range snapshot.Gaps() {
 				talk.say("could not be read: %s", gap)
 			}
-			talk.say("%d written, %d left out; compare with: lanyard diff --path %s", len(c.Written), len(c.Left), orDir(out))
+			talk.say("%d written, %d left out; compare with: %s", len(c.Written), len(c.Left), compareWith(&w, out))
 			return differs(len(c.Left) > 0 || len(snapshot.Gaps()) > 0)
 		},
 	}
@@ -71,11 +72,19 @@ read. 1: no answer.`,
 	return cmd
 }
 
-func orDir(out string) string {
-	if out == "" {
-		return "DIR, with what was printed in it"
+// compareWith is the command that shows that what was written differs in nothing, against
+// the same live world.
+func compareWith(w *where, out string) string {
+	command := "lanyard diff --path " + cmp.Or(out, "DIR")
+	for _, flag := range []struct{ name, value string }{{"live", w.live}, {"cluster", w.cluster}, {"config", w.config}, {"kubeconfig", w.kubeconfig}, {"context", w.context}} {
+		if flag.value != "" && flag.value != "cluster" {
+			command += " --" + flag.name + " " + flag.value
+		}
 	}
-	return out
+	if out == "" {
+		command += ", with what was printed in DIR"
+	}
+	return command
 }
 
 // facts reads the live world alone, or a snapshot of it.

@@ -1,9 +1,6 @@
 package cli
 
 import (
-	"fmt"
-	"strings"
-
 	"github.com/spf13/cobra"
 
 	"github.com/lanyard-io/lanyard/internal/app"
@@ -40,8 +37,15 @@ waiting, or something could not be read. 1: no answer.`,
   # A spreadsheet; a page for a browser.
   lanyard plan --path fleet --live live.yaml -o csv
   lanyard plan --path fleet --live live.yaml -o html > plan.html`,
-		Args: cobra.MaximumNArgs(1),
+		Args: oneWorkload,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			var namespace, name string
+			if len(args) == 1 { // before anything is read: a slip of the pen is told at once
+				var err error
+				if namespace, name, err = workload(args[0]); err != nil {
+					return err
+				}
+			}
 			s, err := stand(cmd.Context(), &w, world, talk)
 			if err != nil {
 				return err
@@ -49,10 +53,6 @@ waiting, or something could not be read. 1: no answer.`,
 			o := outline.New(s.state, s.snapshot, app.Outline(s.config, s.policy))
 			waits := o.Waits()
 			if len(args) == 1 {
-				namespace, name, is := strings.Cut(args[0], "/")
-				if !is || namespace == "" || name == "" {
-					return fmt.Errorf("%q names no ServiceAccount: write namespace/name", args[0])
-				}
 				if o, err = o.Only(namespace, name); err != nil {
 					return err
 				}
