@@ -391,12 +391,27 @@ func (o Outline) Markdown(w io.Writer, v View) error {
 			for _, f := range r.Facts {
 				fmt.Fprintf(&b, "  - %s\n", prose(f.String()))
 			}
-			fmt.Fprintf(&b, "  - way out: %s\n", prose(r.Fix))
+			way, text, statement := strings.Cut(r.Fix, "\n")
+			fmt.Fprintf(&b, "  - way out: %s\n", prose(way))
+			if statement { // to be copied, so as it is
+				b.WriteString(code(text))
+			}
 		}
 		b.WriteString("\n</details>\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// code is a block under an item of a list. It is indented, and has no fence: nothing in
+// the text can end it.
+func code(text string) string {
+	var b strings.Builder
+	b.WriteByte('\n')
+	for line := range strings.Lines(text) {
+		b.WriteString(strings.TrimRight("        "+report.Printable(strings.TrimSuffix(line, "\n")), " ") + "\n")
+	}
+	return b.String()
 }
 
 // prose makes text from outside harmless in Markdown: nothing of it is markup.
@@ -444,17 +459,18 @@ var sheet = template.Must(template.New("plan").Parse(`<!doctype html>
 body{font:15px/1.5 system-ui,sans-serif;color:var(--fg);background:var(--bg);margin:2rem auto;max-width:80rem;padding:0 1rem}
 table{border-collapse:collapse;width:100%;margin:1rem 0}th,td{text-align:left;padding:.4rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}
 th{font-size:.8rem;letter-spacing:.03em}code,pre{font:13px/1.45 ui-monospace,monospace}pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--soft);padding:.6rem;margin:.3rem 0}
+.wide{overflow-x:auto}p,li,code{overflow-wrap:anywhere}[id]{scroll-margin-top:4rem}
 a{color:inherit}details{border-bottom:1px solid var(--line);padding:.5rem 0}summary{cursor:pointer}
-.eligible{color:#12722f}.blocked,.unclear{color:#8a5300}.keep-irsa{color:#5a5a5a}
+td.eligible,td.blocked,td.unclear,td.keep-irsa{white-space:nowrap}.eligible{color:#12722f}.blocked,.unclear{color:#8a5300}.keep-irsa{color:#5a5a5a}
 @media (prefers-color-scheme:dark){.eligible{color:#6fd08c}.blocked,.unclear{color:#f0b65a}.keep-irsa{color:#b0b0b0}}
 </style></head><body>
 <h1>Plan for cluster {{.Cluster}}</h1>
 {{range .Line}}<p>{{.}}</p>{{end}}
-<table><thead><tr>{{range .Head}}<th>{{.}}</th>{{end}}</tr></thead><tbody>
+<div class="wide"><table><thead><tr>{{range .Head}}<th>{{.}}</th>{{end}}</tr></thead><tbody>
 {{range .Rows}}{{$v := .Verdict.String}}{{$n := .Name}}<tr>{{range .Cells}}<td{{if eq . $v}} class="{{$v}}"{{end}}>{{if eq . $n}}<a href="#{{$n}}">{{.}}</a>{{else}}{{.}}{{end}}</td>{{end}}</tr>
-{{end}}</tbody></table>
-{{range .Rows}}<details id="{{.Name}}"><summary><strong>{{.Namespace}}/{{.ServiceAccount}}</strong> <span class="{{.Verdict}}">{{.Verdict}}</span></summary>
-<p><code>{{.Role}}</code></p>
+{{end}}</tbody></table></div>
+{{range .Rows}}<details><summary><strong>{{.Namespace}}/{{.ServiceAccount}}</strong> <span class="{{.Verdict}}">{{.Verdict}}</span></summary>
+<p id="{{.Name}}"><code>{{.Role}}</code></p>
 {{range .Reasons}}{{template "reason" .}}{{end}}{{range .Holds}}{{template "reason" .}}{{end}}{{range .Warnings}}{{template "reason" .}}{{end}}
 {{range .Gaps}}<p>not read: {{.}}</p>{{end}}
 {{if .Steps}}<h3>What will be done</h3><ol>{{range .Steps}}{{template "leg" .}}{{end}}</ol>{{end}}
