@@ -230,6 +230,9 @@ func TestBroken(t *testing.T) {
 			test.change(w)
 			c := w.walk(t)
 			for _, l := range c.Links {
+				if strings.TrimSpace(l.Says) != l.Says || l.Says == "" || strings.Contains(l.Says, "  ") {
+					t.Errorf("link %s is %s of something that is not there: %q", l.Name, l.State, l.Says)
+				}
 				if l.Name != test.first {
 					continue
 				}

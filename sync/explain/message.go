@@ -17,6 +17,7 @@ type Message struct {
 	Source    string             `json:"source"`
 	all       []string           // texts that must be in it, in small letters
 	form      *regexp.Regexp     // that it must have; nil: any
+	program   bool               // it is about the program in the pod, of which no link tells
 	role      string             // whose session met the error, in small letters; empty where it does not say
 }
 
@@ -63,11 +64,11 @@ var messages = []Message{
 		Means: "STS does not take the token's issuer: the role's account has no OIDC provider for it, or one of another cluster"},
 	{Link: "wiring", Mechanism: identity.IRSA, Source: guideIRSA, all: []string{"request arn is invalid"},
 		Means: "the annotation is no role ARN"},
-	{Link: "pods", Mechanism: identity.PodIdentity, Source: guideSDK, all: []string{"invalid endpoint host"},
+	{Link: "pods", Mechanism: identity.PodIdentity, Source: guideSDK, all: []string{"invalid endpoint host"}, program: true,
 		Means: "the program's SDK refuses the agent's address: it is older than EKS Pod Identity; update it, or leave this ServiceAccount on IRSA"},
 	{Link: "trust", Mechanism: identity.PodIdentity, Source: "https://github.com/aws/eks-pod-identity-agent/issues/139", all: []string{"eks does not have permissions to assume the associated role"},
 		Means: "the association's role does not trust pods.eks.amazonaws.com for this ServiceAccount, or its conditions do not match the session tags"},
-	{Link: "chained-roles", Mechanism: identity.PodIdentity, Source: "https://github.com/aws/containers-roadmap/issues/2413", all: []string{"packed"},
+	{Link: "chained-roles", Mechanism: identity.PodIdentity, Source: "https://github.com/aws/containers-roadmap/issues/2413", all: []string{"packed"}, program: true,
 		Means: "the session tags of Pod Identity and those that the program adds are too large together: write podIdentity.sessionTags: false, or send fewer", form: regexp.MustCompile(`packedpolicytoolarge|packed size of session tags`)},
 	{Link: "chained-roles", Mechanism: identity.PodIdentity, Source: guideTags, all: []string{"sts:tagsession", "assumed-role/"},
 		Means: "the role that the program goes on to allows sts:AssumeRole and not sts:TagSession, which the session tags of Pod Identity need; or write podIdentity.sessionTags: false"},
@@ -75,7 +76,7 @@ var messages = []Message{
 		Means: "a trust policy allows sts:AssumeRole and not sts:TagSession, which Pod Identity needs beside it"},
 	{Link: "trust", Mechanism: identity.IRSA, Source: guideIRSA, all: []string{"not authorized to perform", "assumerolewithwebidentity"},
 		Means: "the role's trust policy does not let this ServiceAccount in: its :sub, :aud or issuer differs, or there is no statement"},
-	{Link: "pods", Source: guideIRSA, all: []string{"expiredtoken"},
+	{Link: "pods", Source: guideIRSA, all: []string{"expiredtoken"}, program: true,
 		Means: "the pod's token, or the session that was got with it, is over: the program read it once and not again, so its SDK is too old or keeps what it has"},
 	{Link: "pods", Mechanism: identity.IRSA, Source: guideOIDC, all: []string{"aws_web_identity_token_file"},
 		Means: "the token's file is not there: the pod was not injected, or overrides the volume"},
@@ -83,7 +84,7 @@ var messages = []Message{
 		Means: "the token's file is not there: the pod was not injected, or overrides the volume"},
 	{Link: "pods", Mechanism: identity.PodIdentity, Source: guideRole, all: []string{"eks-pod-identity-token", "no such file"},
 		Means: "the token's file is not there: the pod was not injected, or overrides the volume"},
-	{Link: "pods", Mechanism: identity.PodIdentity, Source: "https://github.com/aws/aws-sdk-php/issues/3188", all: []string{"service account token cannot be empty"},
+	{Link: "pods", Mechanism: identity.PodIdentity, Source: "https://github.com/aws/aws-sdk-php/issues/3188", all: []string{"service account token cannot be empty"}, program: true,
 		Means: "the program asked the agent without its token: its SDK does not read AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"},
 	{Link: "agent", Mechanism: identity.PodIdentity, Source: guideAgent, all: []string{"container-role", "non 200 response"},
 		Means: "the agent answered and gave no credentials: its log says why; most often the association is new or gone, or the role does not trust pods.eks.amazonaws.com"},
@@ -158,6 +159,8 @@ func (c Chain) held() string {
 		return fmt.Sprintf("the error was met by role %s, and this ServiceAccount's is %s: its pods are older than that, or the error is another's", m.role, name)
 	case m.Link == permissions:
 		return "no link of the chain is broken by the error: look at the permissions of role " + name
+	case c.Links[i].State == Good && m.program:
+		return "link " + m.Link + " is good, as far as it shows from outside: the error is about the program in the pod"
 	case c.Links[i].State == Good:
 		return "the link of the error, " + m.Link + ", is good now: it was mended since, or the error is another pod's, or IAM has not caught up yet; look whether it comes again"
 	}

@@ -82,6 +82,7 @@ func TestHeld(t *testing.T) {
 		"broken":           {identity.IRSA, func(w *world) { w.f.Providers = nil }, "No OpenIDConnect provider found", "which is broken"},
 		"of the other":     {identity.IRSA, nil, "169.254.170.23: connection refused", "comes by pod-identity, and this ServiceAccount is on irsa"},
 		"on IRSA still":    {identity.IRSA, func(w *world) { w.m[0].Mechanism = identity.PodIdentity }, "Incorrect token audience", "is good now"},
+		"the program's":    {identity.IRSA, nil, "ExpiredTokenException: Token expired", "the error is about the program in the pod"},
 		"its permissions":  {identity.IRSA, nil, fmt.Sprintf(denied, "api"), "look at the permissions of role api"},
 		"of another role":  {identity.IRSA, nil, fmt.Sprintf(denied, "Other"), "was met by role other, and this ServiceAccount's is api"},
 		"wired to nothing": {identity.IRSA, func(w *world) { w.m, w.f.ServiceAccounts[0].Annotations = nil, nil }, "Incorrect token audience", "what was walked ends at wiring"},

@@ -321,6 +321,10 @@ func (w *walk) unjudged(name string) string {
 		return "not judged: its wiring cannot work as it is"
 	}
 	switch name {
+	case "wiring":
+		if w.j.Lacks(diff.ServiceAccountMissing) && w.j.Wanted == identity.IRSA {
+			return "not judged: there is no ServiceAccount to annotate"
+		}
 	case "oidc-provider":
 		if _, presence := w.snap.Provider(w.provider()); presence == live.Absent {
 			return "not judged, since role " + w.role() + " is not there; nor is provider " + w.provider()

@@ -148,7 +148,7 @@ func explained(ctx context.Context, w *where, world World, talk *voice) (s stand
 	if err != nil {
 		return s, err
 	}
-	if w.repo != "" || len(w.paths) > 0 || o.Config != nil && o.Config.Source.URL != "" {
+	if w.repo != "" || w.ref != "" || len(w.paths) > 0 || o.Config != nil && o.Config.Source.URL != "" {
 		return stand(ctx, w, world, talk)
 	}
 	s.snapshot, s.policy, err = facts(ctx, w, world, talk)
