@@ -10,13 +10,13 @@ package census
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/identity"
@@ -73,7 +73,7 @@ func Take(snap *live.Snapshot, o diff.Options) (Census, error) {
 		if texts[name] == nil {
 			texts[name] = &strings.Builder{}
 			fmt.Fprintf(texts[name], "# yaml-language-server: $schema=%s\n# Written by lanyard import from cluster %s as it was at %s.\n",
-				SchemaFile, snap.Cluster().Name, snap.Facts().TakenAt.UTC().Format(time.RFC3339))
+				SchemaFile, oneLine(snap.Cluster().Name), snap.Facts().TakenAt.UTC().Format(time.RFC3339))
 		}
 		texts[name].WriteString(e.text(snap))
 		if e.wrong != nil {
@@ -242,7 +242,7 @@ func (e *entry) notes(snap *live.Snapshot) []string {
 }
 
 // document writes the mapping, and of its settings those that are not the defaults.
-// Every value from outside is a JSON string, which YAML reads as it is.
+// Every value from outside is quoted: see [quoted].
 func (e *entry) document(c identity.Cluster) string {
 	m := e.m
 	var b strings.Builder
@@ -296,23 +296,23 @@ func (e *entry) document(c identity.Cluster) string {
 	return b.String()
 }
 
-// quoted is a JSON string, which is a YAML one too; a plain name needs no quotes.
+// quoted is a YAML string in double quotes, all of it ASCII; a plain name needs none. A
+// JSON string would not do: it may hold U+0085, which ends a line and so a comment, and
+// U+007F, which is no character of YAML's. Go's escapes are YAML's too.
+// Source: https://yaml.org/spec/1.2.2/#57-escaped-characters
 func quoted(s string) string {
 	if plain(s) && strings.IndexFunc(s, func(r rune) bool { return r >= 'a' && r <= 'z' }) == 0 && !slices.Contains([]string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}, s) {
 		return s
 	}
-	b, err := json.Marshal(s)
-	if err != nil {
-		panic("census: a text that is none: " + err.Error())
-	}
-	return string(b)
+	return strconv.QuoteToASCII(strings.ToValidUTF8(s, "\ufffd"))
 }
 
-// oneLine keeps a comment on its line, whatever is in it: every break that YAML knows.
+// oneLine keeps a comment on its line, whatever is in it, and in the order in which it is
+// written: every break that YAML knows is not graphic, nor is what turns text around.
 // Source: https://yaml.org/spec/1.2.2/#54-line-break-characters, and 1.1's besides.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 || r == 0xfeff || r >= 0x80 && r < 0xa0 {
+		if !unicode.IsGraphic(r) {
 			return ' '
 		}
 		return r

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"unicode"
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/examples"
@@ -153,13 +154,19 @@ func TestWidths(t *testing.T) {
 // file's name nor its YAML, and is not taken for a mapping.
 func TestHostile(t *testing.T) {
 	t.Parallel()
-	const evil = "arn:aws:iam::123456789012:role/x\n---\nkind: IdentityMapping\u2028# \x85: {"
+	const injected = "{apiVersion: lanyard.io/v1alpha1, kind: IdentityMapping, metadata: {name: x, namespace: x}, spec: {roleARN: arn:aws:iam::123456789012:role/x, mechanism: irsa}}"
+	const evil = "arn:aws:iam::123456789012:role/x\n---\nkind: IdentityMapping\u2028# \u0085---\u0085" + injected + "\u0085# \x7f\u202e\ufeff: {"
 	c, state, r := take(t, func(f *live.Facts) {
 		f.ServiceAccounts[0].Annotations = map[string]string{diff.AnnotationRole: evil, diff.AnnotationAudience: evil, diff.AnnotationExpiration: evil, diff.AnnotationRegional: evil}
 		f.ServiceAccounts[1].Tool = evil
 		f.ServiceAccounts[1].Managers = nil
 	})
 	settled(t, c, state, r)
+	for _, file := range c.Files {
+		if i := strings.IndexFunc(string(file.Text), func(r rune) bool { return r != '\n' && !unicode.IsGraphic(r) }); i >= 0 {
+			t.Errorf("%s has %q", file.Name, file.Text[i:min(i+8, len(file.Text))])
+		}
+	}
 	f, err := live.DecodeFacts(examples.Live)
 	if err != nil {
 		t.Fatal(err)
