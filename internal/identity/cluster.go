@@ -2,6 +2,7 @@ package identity
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -41,6 +42,14 @@ func (c Cluster) ARN() string {
 	return "arn:" + c.Partition + ":eks:" + c.Region + ":" + c.Account + ":cluster/" + c.Name
 }
 
+// A cluster's name as EKS takes it, and a Region as AWS writes them. Both go into files,
+// commands and comments as they are.
+// Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_CreateCluster.html
+var (
+	clusterNameRE = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z_-]{0,99}$`)
+	regionRE      = regexp.MustCompile(`^[a-z0-9-]+$`)
+)
+
 // ParseClusterARN reads "arn:<partition>:eks:<region>:<account>:cluster/<name>".
 func ParseClusterARN(s string) (Cluster, error) {
 	parts := strings.SplitN(s, ":", 6)
@@ -48,7 +57,7 @@ func ParseClusterARN(s string) (Cluster, error) {
 		return Cluster{}, fmt.Errorf("%q is not an EKS cluster ARN", s)
 	}
 	name, ok := strings.CutPrefix(parts[5], "cluster/")
-	if !ok || name == "" || !partitionRE.MatchString(parts[1]) || parts[3] == "" || !accountRE.MatchString(parts[4]) {
+	if !ok || !clusterNameRE.MatchString(name) || !partitionRE.MatchString(parts[1]) || !regionRE.MatchString(parts[3]) || !accountRE.MatchString(parts[4]) {
 		return Cluster{}, fmt.Errorf("%q is not an EKS cluster ARN", s)
 	}
 	return Cluster{Name: name, Region: parts[3], Account: parts[4], Partition: parts[1]}, nil

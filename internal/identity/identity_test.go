@@ -106,7 +106,8 @@ func TestCluster(t *testing.T) {
 	if err != nil || c.ARN() != arn || c.Name != "irsa-lab" || c.Region != "eu-west-1" {
 		t.Errorf("ParseClusterARN(%q) = %+v, %v", arn, c, err)
 	}
-	for _, bad := range []string{"", "arn:aws:eks:eu-west-1:123456789012:cluster/", "arn:aws:eks::123456789012:cluster/x", "arn:aws:iam::123456789012:role/x", "arn:aws:eks:eu-west-1:12:cluster/x"} {
+	for _, bad := range []string{"", "arn:aws:eks:eu-west-1:123456789012:cluster/", "arn:aws:eks::123456789012:cluster/x", "arn:aws:iam::123456789012:role/x", "arn:aws:eks:eu-west-1:12:cluster/x",
+		"arn:aws:eks:eu-west-1:123456789012:cluster/x\n---\nkind: IdentityMapping", "arn:aws:eks:eu-west-1\n:123456789012:cluster/x", "arn:aws:eks:eu-west-1:123456789012:cluster/" + strings.Repeat("x", 101)} {
 		if got, err := identity.ParseClusterARN(bad); err == nil {
 			t.Errorf("ParseClusterARN(%q) = %+v; want an error", bad, got)
 		}
