@@ -32,6 +32,11 @@ const secretsDriver = "secrets-store.csi.k8s.io"
 var telling = []string{envAgentToken, envContainerURI, "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", envRole, envWebToken, envKeyID, envSecret,
 	"AWS_PROFILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_ROLE_SESSION_NAME"}
 
+// injectedBy are the variables of which the webhook adds none where one stands, whatever
+// it holds: also an empty one, which no SDK looks at.
+// Source: https://github.com/aws/amazon-eks-pod-identity-webhook, pkg/handler/handler.go.
+var injectedBy = []string{envAgentToken, envContainerURI, envRole, envWebToken}
+
 // addTemplate adds to a workload what its pod template says besides labels and selector.
 func addTemplate(w *live.Workload, s *corev1.PodSpec) {
 	w.HostNetwork = s.HostNetwork
@@ -82,7 +87,7 @@ func container(c *corev1.Container) live.Template {
 	env := environment(c.Env)
 	out := live.Template{Name: c.Name, Image: c.Image, Profile: profileMount(c.VolumeMounts) != "", Proxy: proxy(env)}
 	for _, name := range telling {
-		if env[name].set() {
+		if v, there := env[name]; v.set() || there && slices.Contains(injectedBy, name) {
 			out.Variables = append(out.Variables, name)
 		}
 	}
@@ -143,7 +148,7 @@ func tokenConflict(s *corev1.PodSpec) string {
 	for _, list := range [][]corev1.Container{s.InitContainers, s.Containers} {
 		for _, c := range list {
 			for _, m := range c.VolumeMounts {
-				if at := slashed(m.MountPath); m.Name == agentVolume || at == agentMount {
+				if at := slashed(m.MountPath); m.Name == agentVolume || at == agentMount || strings.HasPrefix(at, agentMount+"/") {
 					return "container " + c.Name + " mounts volume " + m.Name + " at " + at
 				}
 			}

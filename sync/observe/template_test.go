@@ -44,7 +44,7 @@ func TestTemplateFacts(t *testing.T) {
 					MatchFields:      []corev1.NodeSelectorRequirement{{Key: "metadata.name", Operator: "NotIn", Values: []string{"n"}}}}}}}},
 			InitContainers: []corev1.Container{{Name: "init", Image: "busybox:1", VolumeMounts: []corev1.VolumeMount{{Name: "aws", MountPath: "/root/.aws/"}}}},
 			Containers: []corev1.Container{{Name: "web", Image: "web:1", Env: envs("HTTP_PROXY", "http://user:password@proxy:3128", "AWS_ROLE_SESSION_NAME", "web",
-				"AWS_SECRET_ACCESS_KEY", "(reference)", "AWS_ACCESS_KEY_ID", "", "AWS_REGION", "eu-west-1", "AWS_PROFILE", "p")}},
+				"AWS_SECRET_ACCESS_KEY", "(reference)", "AWS_ACCESS_KEY_ID", "", "AWS_CONTAINER_CREDENTIALS_FULL_URI", "", "AWS_REGION", "eu-west-1", "AWS_PROFILE", "p")}},
 			Volumes: []corev1.Volume{
 				{Name: "secrets", VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: "secrets-store.csi.k8s.io", VolumeAttributes: map[string]string{"secretProviderClass": "db"}}}},
 				{Name: "other", VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: "other", VolumeAttributes: map[string]string{"secretProviderClass": "x"}}}},
@@ -56,7 +56,7 @@ func TestTemplateFacts(t *testing.T) {
 		NodeAffinity: []live.NodeTerm{{Labels: []live.Requirement{{Key: "zone", Operator: "In", Values: []string{"a"}}}, Fields: []live.Requirement{{Key: "metadata.name", Operator: "NotIn", Values: []string{"n"}}}}},
 		Strategy:     live.Strategy{Type: "RollingUpdate", MaxUnavailable: "3"},
 		Containers: []live.Template{{Name: "init", Init: true, Image: "busybox:1", Profile: true},
-			{Name: "web", Image: "web:1", Variables: []string{"AWS_PROFILE", "AWS_ROLE_SESSION_NAME", "AWS_SECRET_ACCESS_KEY"}, Proxy: live.ProxyUnexempted}},
+			{Name: "web", Image: "web:1", Variables: []string{"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_PROFILE", "AWS_ROLE_SESSION_NAME", "AWS_SECRET_ACCESS_KEY"}, Proxy: live.ProxyUnexempted}},
 		SecretClasses: []string{"db"}, Claims: []string{"shared", "data-web-*"}}
 	if diff := cmp.Diff(want, statefulSetFacts(set)); diff != "" {
 		t.Errorf("StatefulSet (-want +got)\n%s", diff)
@@ -111,9 +111,10 @@ func TestTokenConflict(t *testing.T) {
 	}
 	for want, spec := range map[string]corev1.PodSpec{
 		"": {Volumes: []corev1.Volume{{Name: "aws-iam-token"}}, Containers: mount("data", "/var/run/secrets")},
-		"its template has a volume named eks-pod-identity-token":                                  {Volumes: []corev1.Volume{{Name: "eks-pod-identity-token"}}},
-		"container c mounts volume eks-pod-identity-token at /token":                              {Containers: mount("eks-pod-identity-token", "/token")},
-		"container c mounts volume own at /var/run/secrets/pods.eks.amazonaws.com/serviceaccount": {InitContainers: mount("own", "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/")},
+		"its template has a volume named eks-pod-identity-token":                                                         {Volumes: []corev1.Volume{{Name: "eks-pod-identity-token"}}},
+		"container c mounts volume eks-pod-identity-token at /token":                                                     {Containers: mount("eks-pod-identity-token", "/token")},
+		"container c mounts volume own at /var/run/secrets/pods.eks.amazonaws.com/serviceaccount/eks-pod-identity-token": {Containers: mount("own", agentMount+"/eks-pod-identity-token")},
+		"container c mounts volume own at /var/run/secrets/pods.eks.amazonaws.com/serviceaccount":                        {InitContainers: mount("own", "/var/run/secrets/pods.eks.amazonaws.com/serviceaccount/")},
 	} {
 		if got := tokenConflict(&spec); got != want {
 			t.Errorf("got %q, want %q", got, want)
