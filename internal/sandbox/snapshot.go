@@ -3,6 +3,7 @@ package sandbox
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -80,10 +81,19 @@ type policy struct {
 // Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
 func (p policy) document() (string, error) {
 	type statement struct {
-		Sid      string `json:"Sid,omitempty"`
-		Effect   string
-		Action   []string
-		Resource []string
+		Sid                                      string `json:",omitempty"`
+		Effect                                   string
+		Action, NotAction, Resource, NotResource []string `json:",omitempty"`
+	}
+	split := func(list []string) (named, excepted []string) { // a snapshot marks the latter with !
+		for _, text := range list {
+			if except, is := strings.CutPrefix(text, "!"); is {
+				excepted = append(excepted, except)
+			} else {
+				named = append(named, text)
+			}
+		}
+		return named, excepted
 	}
 	doc := struct {
 		Version   string
@@ -91,10 +101,13 @@ func (p policy) document() (string, error) {
 	}{Version: "2012-10-17", Statement: []statement{}}
 	for _, s := range p.Statements {
 		effect := map[bool]string{false: "Allow", true: "Deny"}[s.Deny]
-		doc.Statement = append(doc.Statement, statement{s.Sid, effect, s.Actions, s.Resources})
+		one := statement{Sid: s.Sid, Effect: effect}
+		one.Action, one.NotAction = split(s.Actions)
+		one.Resource, one.NotResource = split(s.Resources)
+		doc.Statement = append(doc.Statement, one)
 	}
 	if len(doc.Statement) == 0 {
-		doc.Statement = append(doc.Statement, statement{"", "Allow", []string{"sts:GetCallerIdentity"}, []string{"*"}})
+		doc.Statement = append(doc.Statement, statement{Effect: "Allow", Action: []string{"sts:GetCallerIdentity"}, Resource: []string{"*"}})
 	}
 	b, err := json.Marshal(doc)
 	return string(b), err

@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"testing"
@@ -55,5 +56,30 @@ func TestExampleWorld(t *testing.T) {
 	}
 	if len(grants) != 22 {
 		t.Errorf("%d containers run, want 22", len(grants))
+	}
+}
+
+// TestExceptions: what a snapshot marks with ! is NotAction and NotResource in a policy.
+func TestExceptions(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../examples/live.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := yaml.YAMLToJSON(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const role = "arn:aws:iam::123456789012:role/power"
+	data = bytes.Replace(data, []byte(`"roles":[{"arn"`), []byte(`"roles":[{"arn":"`+role+`","presence":"present","policiesRead":true,"trustPolicy":"{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Principal\":{\"Service\":\"pods.eks.amazonaws.com\"},\"Action\":\"sts:AssumeRole\"}]}",`+
+		`"policies":[{"name":"power","statements":[{"actions":["!iam:*"],"resources":["!arn:aws:iam::123456789012:role/x"]}]}]},{"arn"`), 1)
+	w, err := sandbox.Load(data, sandbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	got, ok := w.AWS.Role(role)
+	if want := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","NotAction":["iam:*"],"NotResource":["arn:aws:iam::123456789012:role/x"]}]}`; !ok || got.Inline["power"] != want {
+		t.Errorf("%t %s, want %s", ok, got.Inline["power"], want)
 	}
 }
