@@ -14,9 +14,8 @@ import (
 	"github.com/lanyard-io/lanyard/sync/live"
 )
 
-// maxSnapshot bounds what is read of a daemon's answer: one of 5,000 mappings has some
-// tens of megabytes.
-const maxSnapshot = 512 << 20
+// maxSnapshot bounds what is read of a daemon's answer: more is not decoded.
+const maxSnapshot = live.MaxFile
 
 // remoteTimeout is how long a daemon may take to answer.
 const remoteTimeout = 2 * time.Minute
