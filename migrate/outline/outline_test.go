@@ -244,14 +244,24 @@ func TestWaves(t *testing.T) {
 // TestHostile: what others write into names and policies does no harm in any form.
 func TestHostile(t *testing.T) {
 	t.Parallel()
-	const evil = "=cmd|' /C calc'!A0<script>alert(1)</script>\x1b[31m|`**`"
+	const evil = "=cmd|' /C calc'!A0<script>alert(1)</script>\x1b[31m|`**` @org/team ~~x~~ $x$ https://evil.example/ gh-1 \u202e"
 	o := example(t, func(f *live.Facts, _ *desired.State) {
-		f.ServiceAccounts = append(f.ServiceAccounts, live.ServiceAccount{Namespace: evil, Name: evil, Annotations: map[string]string{"eks.amazonaws.com/role-arn": evil}})
+		for i, begins := range []string{"", "\t", " ", "\u00a0", "＝", "long " + strings.Repeat("x", 1<<18)} {
+			f.ServiceAccounts = append(f.ServiceAccounts, live.ServiceAccount{Namespace: evil, Name: fmt.Sprint(evil, i), Annotations: map[string]string{"eks.amazonaws.com/role-arn": begins + evil}})
+		}
 	})
 	for _, form := range []string{"table", "text", "md", "csv", "html"} {
 		got := write(t, form, o, outline.View{Wide: true})
-		if strings.Contains(got, "\x1b") {
+		if strings.ContainsAny(got, "\x1b\u202e") {
 			t.Errorf("%s has an escape character", form)
+		}
+		if widest := strings.Repeat("x", 2000); strings.Contains(got, widest) && form != "html" {
+			t.Errorf("%s has a cell of more than 2000 characters", form)
+		}
+		for _, markup := range []string{"@org", "~~x", "$x$", "://evil", "gh-1 "} {
+			if form == "md" && strings.Contains(strings.ReplaceAll(got, `\`+markup, ""), markup) {
+				t.Errorf("%s has %q as it is", form, markup)
+			}
 		}
 		if strings.Contains(got, "<script>") && (form == "html" || form == "md") {
 			t.Errorf("%s has the element", form)
@@ -263,7 +273,7 @@ func TestHostile(t *testing.T) {
 	}
 	for _, r := range rows {
 		for _, cell := range r {
-			if cell != "" && strings.ContainsAny(cell[:1], "=+-@") {
+			if strings.IndexAny(strings.TrimSpace(cell), "=+-@＝") == 0 {
 				t.Errorf("a spreadsheet would run %q", cell)
 			}
 		}

@@ -52,7 +52,7 @@ func (v View) cells(w Workload) []string {
 		cells = append(cells, w.Declared, w.Role, named(w.Warnings), named(w.Holds))
 	}
 	for i, c := range cells {
-		cells[i] = cmp.Or(report.Printable(c), "-")
+		cells[i] = cmp.Or(report.Printable(report.Clip(c)), "-") // a role may be whatever an annotation says
 	}
 	return cells
 }
@@ -183,7 +183,7 @@ func (p *page) prose(indent int, label, text string) {
 	if label != "" {
 		label += ": "
 	}
-	for i, l := range report.Wrap(report.Printable(label+text), width-indent) {
+	for i, l := range report.Wrap(report.Clip(report.Printable(label+text)), width-indent) {
 		if i == 1 {
 			pad += "  "
 		}
@@ -338,6 +338,12 @@ func lines(a, b []string) []string {
 	return out
 }
 
+// formula reports whether a spreadsheet may take a cell for a formula: by its first sign,
+// in the width of East Asian keyboards too, and behind spaces, which some of them trim.
+func formula(cell string) bool {
+	return strings.IndexAny(strings.TrimSpace(cell), "=+-@＝＋－＠") == 0
+}
+
 // CSV writes a line for each workload with all columns, for spreadsheets. A cell that a
 // spreadsheet would take for a formula begins with an apostrophe.
 // Source: https://owasp.org/www-community/attacks/CSV_Injection
@@ -354,7 +360,7 @@ func (o Outline) CSV(w io.Writer, v View) error {
 				r[i] = strings.ToLower(cell)
 			} else if cell == "-" {
 				r[i] = ""
-			} else if strings.ContainsAny(cell[:1], "=+-@\t\r") {
+			} else if formula(cell) {
 				r[i] = "'" + cell
 			}
 		}
@@ -370,7 +376,7 @@ func (o Outline) CSV(w io.Writer, v View) error {
 // eligible needs.
 func (o Outline) Markdown(w io.Writer, v View) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "### lanyard plan: cluster %s\n\n%s\n\n", prose(o.Cluster), strings.ReplaceAll(prose2(o.Summary.line()), "\n", "  \n"))
+	fmt.Fprintf(&b, "### lanyard plan: cluster %s\n\n%s\n\n", prose(o.Cluster), strings.ReplaceAll(o.Summary.line(), "\n", "  \n"))
 	head := v.columns()
 	b.WriteString("| " + strings.ToLower(strings.Join(head, " | ")) + " |\n|" + strings.Repeat("---|", len(head)) + "\n")
 	shown := v.shown(o)
@@ -392,7 +398,7 @@ func (o Outline) Markdown(w io.Writer, v View) error {
 				fmt.Fprintf(&b, "  - %s\n", prose(f.String()))
 			}
 			way, text, statement := strings.Cut(r.Fix, "\n")
-			fmt.Fprintf(&b, "  - way out: %s\n", prose(way))
+			fmt.Fprintf(&b, "  - way out: %s\n", report.Inert(way))
 			if statement { // to be copied, so as it is
 				b.WriteString(code(text))
 			}
@@ -415,11 +421,7 @@ func code(text string) string {
 }
 
 // prose makes text from outside harmless in Markdown: nothing of it is markup.
-func prose(s string) string { return prose2(report.Printable(s)) }
-
-func prose2(s string) string {
-	return strings.NewReplacer("\\", "\\\\", "|", "\\|", "<", "&lt;", ">", "&gt;", "&", "&amp;", "`", "\\`", "*", "\\*", "_", "\\_", "[", "\\[", "]", "\\]", "@", "&#64;", "#", "&#35;").Replace(s)
-}
+func prose(s string) string { return report.Inert(report.Clip(s)) }
 
 // HTML writes one page that needs nothing else: no script, no font, no network.
 func (o Outline) HTML(w io.Writer, v View) error {

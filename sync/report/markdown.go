@@ -171,11 +171,14 @@ func (p *page) leftOut() {
 	}
 }
 
-// prose makes text from outside inert in Markdown: no markup, no mention, no link, no
+// prose makes text from outside inert in Markdown, and cuts it where it is too long.
+func prose(s string) string { return Inert(Clip(s)) }
+
+// Inert makes text from outside inert in Markdown: no markup, no mention, no link, no
 // HTML, and no row of a table but its own.
-func prose(s string) string {
+func Inert(s string) string {
 	var b strings.Builder
-	for _, r := range clip(Printable(s)) {
+	for _, r := range Printable(s) {
 		switch {
 		case r == '<':
 			b.WriteString("&lt;")
@@ -210,7 +213,7 @@ func code(s string) string {
 	if s = strings.TrimSpace(Printable(s)); s == "" {
 		return ""
 	}
-	return "`" + strings.NewReplacer("`", "'", "|", "¦").Replace(clip(s)) + "`"
+	return "`" + strings.NewReplacer("`", "'", "|", "¦").Replace(Clip(s)) + "`"
 }
 
 // fence writes a code block that its content cannot end; none for an empty text.

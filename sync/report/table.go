@@ -23,7 +23,7 @@ func (d Diff) Table(w io.Writer, p Paint) error {
 	}
 	t.f("\n%s\n", d.Summary.line())
 	for _, g := range d.Gaps {
-		t.f("%s %s\n", p.paint(StyleWarning, "not read:"), clip(Printable(g.String())))
+		t.f("%s %s\n", p.paint(StyleWarning, "not read:"), Clip(Printable(g.String())))
 	}
 	return t.err
 }
@@ -44,7 +44,7 @@ func (d Diff) rows() []row {
 	for _, f := range findings {
 		r := row{styleOf(f.Severity), [6]string{string(f.Severity), f.subject(), string(f.Kind), f.Position, f.Owner, short(f.Message)}}
 		for i, c := range r.cells {
-			r.cells[i] = cmp.Or(clip(Printable(c)), "-")
+			r.cells[i] = cmp.Or(Clip(Printable(c)), "-")
 		}
 		r.cells[5] = shorten(Printable(short(f.Message)), messageWidth)
 		rows = append(rows, r)

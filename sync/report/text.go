@@ -85,7 +85,7 @@ func (t *printer) title(style Style, text string) { t.f("\n%s\n", t.p.paint(styl
 // block writes prose from column indent on. On the first line a label stands before it.
 func (t *printer) block(label string, style Style, indent int, text string) {
 	pad := strings.Repeat(" ", indent)
-	for i, line := range Wrap(clip(Printable(text)), textWidth-indent) {
+	for i, line := range Wrap(Clip(Printable(text)), textWidth-indent) {
 		lead := pad
 		if i == 0 && label != "" {
 			body := strings.TrimLeft(label, " ")
@@ -184,7 +184,7 @@ func (t *printer) finding(f Finding) {
 		t.block("           owner", StyleFaint, values, f.Owner)
 	}
 	if f.Position != "" {
-		t.f("           %s\n", t.p.paint(StyleFaint, clip(Printable(f.Position))))
+		t.f("           %s\n", t.p.paint(StyleFaint, Clip(Printable(f.Position))))
 	}
 }
 
@@ -241,7 +241,7 @@ func (t *printer) holds(d Diff, terraform string) {
 			t.f("  %s\n", Printable(who))
 			last = who
 		}
-		lines := Wrap(string(h.Reason)+": "+clip(Printable(t.short(d.news(h)))), textWidth-6)
+		lines := Wrap(string(h.Reason)+": "+Clip(Printable(t.short(d.news(h)))), textWidth-6)
 		t.f("    %s%s\n", t.p.paint(StyleWarning, string(h.Reason)), strings.TrimPrefix(lines[0], string(h.Reason)))
 		for _, line := range lines[1:] {
 			t.f("      %s\n", line)

@@ -38,8 +38,8 @@ func Printable(s string) string {
 	}, s)
 }
 
-// clip cuts a text that is too long for people, and says so.
-func clip(s string) string {
+// Clip cuts a text that is too long for people, and says so.
+func Clip(s string) string {
 	if len(s) <= longest {
 		return s
 	}
