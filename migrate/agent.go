@@ -2,7 +2,6 @@ package migrate
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/lanyard-io/lanyard/sync/live"
@@ -119,6 +118,9 @@ func (l *look) startupRace() {
 // and https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AdministratorAccess.html
 var granting = []string{"AmazonEKSWorkerNodePolicy", "AmazonEKSWorkerNodeMinimalPolicy", "AdministratorAccess", "PowerUserAccess"}
 
+// administrators are those of them that let everything else be done too.
+var administrators = []string{"AdministratorAccess", "PowerUserAccess"}
+
 // judgeNodeRoles finds the managed node groups whose role does not let the agent ask
 // EKS for credentials. Of other nodes the role is not known, and nothing is said.
 //
@@ -129,11 +131,7 @@ func (a *Assessor) judgeNodeRoles() {
 		if !g.Described || presence != live.Present {
 			continue
 		}
-		granted := slices.ContainsFunc(policies, func(p live.Policy) bool {
-			return strings.Contains(p.ARN, ":iam::aws:policy/") && slices.Contains(granting, p.Name) ||
-				slices.ContainsFunc(p.Statements, func(s live.PolicyStatement) bool { return !s.Deny && s.Names(live.ActionAgent) })
-		})
-		if !granted {
+		if !live.Grants(policies, live.ActionAgent, a.snap.Cluster().ARN(), granting...) {
 			a.nodeRoles[g.Name] = &Fact{OfNodeGroup, g.Name, "its role " + g.Role.String() + " does not have " + live.ActionAgent}
 		}
 	}

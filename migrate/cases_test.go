@@ -25,11 +25,12 @@ var (
 	chainAllowed = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + role + `"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`
 	chainBare    = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"` + role + `"},"Action":"sts:AssumeRole"}]}`
 	next         = "arn:aws:iam::210987654321:role/next"
+	near         = "arn:aws:iam::123456789012:role/near"
 )
 
 func chain(trustPolicy string) func(*world) {
 	return func(w *world) {
-		w.policy(live.PolicyStatement{Actions: []string{"sts:AssumeRole"}, Resources: []string{next}})
+		w.policy(live.PolicyStatement{Actions: []string{"sts:AssumeRole", "sts:TagSession"}, Resources: []string{next}})
 		if trustPolicy != "" {
 			w.f.Roles = append(w.f.Roles, live.Role{ARN: arn(next), Presence: live.Present, TrustPolicy: trustPolicy})
 		}
@@ -103,6 +104,35 @@ var scenarios = []scenario{
 		w.role().TrustPolicy = strings.TrimSuffix(w.role().TrustPolicy, "]}") + `,{"Effect":"Allow","Principal":{"AWS":"` + role + `"},"Action":"sts:AssumeRole"}]}`
 	}},
 	{name: "a chain whose end allows TagSession", change: chain(chainAllowed)},
+	{name: "a chain whose role may not pass tags", code: migrate.ChainedRole, fact: "allows sts:AssumeRole on " + next + ", and no policy of role api allows sts:TagSession on it", change: func(w *world) {
+		chain(chainAllowed)(w)
+		w.role().Policies[2].Statements[0].Actions = []string{"sts:AssumeRole"}
+	}},
+	{name: "a chain in one account by the role's name", change: func(w *world) {
+		w.policy(live.PolicyStatement{Actions: []string{"sts:AssumeRole"}, Resources: []string{near}})
+		w.f.Roles = append(w.f.Roles, live.Role{ARN: arn(near), Presence: live.Present, TrustPolicy: chainAllowed})
+	}},
+	{name: "a chain in one account by the account", code: migrate.ChainedRole, fact: "no policy of role api allows sts:TagSession", change: func(w *world) {
+		w.policy(live.PolicyStatement{Actions: []string{"sts:AssumeRole"}, Resources: []string{near}})
+		w.f.Roles = append(w.f.Roles, live.Role{ARN: arn(near), Presence: live.Present, TrustPolicy: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":["sts:AssumeRole","sts:TagSession"],"Condition":{"ArnEquals":{"aws:PrincipalArn":"` + role + `"}}}]}`})
+	}},
+	{name: "a chain by everything on one role", code: migrate.ChainedRole, fact: "allows sts:AssumeRole on " + next, change: func(w *world) {
+		chain(chainBare)(w)
+		w.role().Policies[2].Statements[0].Actions = []string{"*"}
+	}},
+	{name: "a chain by everything in another account", code: migrate.ChainedRole, fact: "which names no single role", change: func(w *world) {
+		w.policy(live.PolicyStatement{Actions: []string{"*"}, Resources: []string{"arn:aws:s3:::b", "arn:aws:iam::210987654321:policy/*", "!" + next, "arn:aws:iam::210987654321:*"}})
+	}},
+	{name: "everything, and no role", change: func(w *world) {
+		w.policy(live.PolicyStatement{Actions: []string{"*"}, Resources: []string{"arn:aws:s3:::b", "arn:aws:iam::210987654321:policy/*", "!" + next, "arn:aws:*"}})
+	}},
+	{name: "a chain by all but something", code: migrate.ChainedRole, fact: "allows sts:AssumeRole on " + next, change: func(w *world) {
+		chain(chainBare)(w)
+		w.role().Policies[2].Statements[0].Actions = []string{"!iam:*"}
+	}},
+	{name: "a power user chains nothing", change: func(w *world) {
+		w.policy(live.PolicyStatement{Actions: []string{"!iam:*", "!organizations:*"}, Resources: []string{"*"}})
+	}},
 	{name: "a chain without session tags", change: func(w *world) {
 		chain(chainBare)(w)
 		w.m.PodIdentity.SessionTags, w.m.PodIdentity.Trust = false, identity.WidthAccount
@@ -175,8 +205,17 @@ var scenarios = []scenario{
 	}},
 	{name: "a Job on fixed nodes", change: job},
 	{name: "a node role without the agent's right", code: migrate.NodeRoleLacksPermission, fact: "node-group general: its role arn:aws:iam::123456789012:role/node does not have eks-auth:AssumeRoleForPodIdentity", change: func(w *world) { w.f.Roles[1].Policies = nil }},
+	{name: "a node role whose own policy bears AWS's name", code: migrate.NodeRoleLacksPermission, fact: "node-group general", change: func(w *world) {
+		w.f.Roles[1].Policies = []live.Policy{{Name: "AdministratorAccess", ARN: "arn:aws:iam::123456789012:policy/:iam::aws:policy/AdministratorAccess"}}
+	}},
 	{name: "a node role with a right of its own", change: func(w *world) {
 		w.f.Roles[1].Policies = []live.Policy{{Name: "own", Statements: []live.PolicyStatement{{Actions: []string{"eks-auth:*"}, Resources: []string{"*"}}}}}
+	}},
+	{name: "a node role with the right for another cluster", code: migrate.NodeRoleLacksPermission, fact: "node-group general", change: func(w *world) {
+		w.f.Roles[1].Policies = []live.Policy{{Name: "own", Statements: []live.PolicyStatement{{Actions: []string{"eks-auth:*"}, Resources: []string{"arn:aws:eks:eu-west-1:123456789012:cluster/other"}}}}}
+	}},
+	{name: "a node role that is denied it", code: migrate.NodeRoleLacksPermission, fact: "node-group general", change: func(w *world) {
+		w.f.Roles[1].Policies = append(w.f.Roles[1].Policies, live.Policy{Name: "no", Statements: []live.PolicyStatement{{Deny: true, Actions: []string{"eks-auth:*"}, Resources: []string{"*"}}}})
 	}},
 	{name: "trust that nobody adopted", code: migrate.TrustNotAdopted, fact: "role " + role, fix: `"Service":"pods.eks.amazonaws.com"`, change: func(w *world) { w.m.Adopt.Trust = false }},
 	{name: "trust that others wrote", change: func(w *world) {
@@ -191,6 +230,24 @@ var scenarios = []scenario{
 	{name: "a target role that does not let it in", code: migrate.TrustNotAdopted, fact: "role " + next, fix: "sts:TagSession", change: func(w *world) {
 		w.m.PodIdentity.TargetRole = arn(next)
 		w.f.Roles = append(w.f.Roles, live.Role{ARN: arn(next), Presence: live.Present, TrustPolicy: chainBare})
+	}},
+	{name: "a target role that the role may not assume", code: migrate.TrustNotAdopted, fact: "lets it in, and no policy of role api allows sts:AssumeRole on it", change: func(w *world) {
+		w.m.PodIdentity.TargetRole = arn(next)
+		w.f.Roles = append(w.f.Roles, live.Role{ARN: arn(next), Presence: live.Present, TrustPolicy: chainAllowed, PoliciesRead: true})
+	}},
+	{name: "a target role", change: func(w *world) {
+		chain(chainAllowed)(w)
+		w.m.PodIdentity.TargetRole, w.f.Roles[2].PoliciesRead = arn(next), true
+	}},
+	{name: "a target role that pins the session", code: migrate.SessionNamePinned, fact: "policy next/pin: names arn:aws:s3:::b/${aws:userid}/*", change: func(w *world) {
+		chain(chainAllowed)(w)
+		w.m.PodIdentity.TargetRole, w.f.Roles[2].PoliciesRead = arn(next), true
+		w.f.Roles[2].Policies = []live.Policy{{Name: "pin", Statements: []live.PolicyStatement{{Actions: []string{"s3:*"}, Resources: []string{"arn:aws:s3:::b/${aws:userid}/*"}}}}}
+	}},
+	{name: "a target role that chains on", code: migrate.ChainedRole, fact: "policy next/on: allows sts:AssumeRole on " + near + ", whose trust policy was not read", change: func(w *world) {
+		chain(chainAllowed)(w)
+		w.m.PodIdentity.TargetRole, w.f.Roles[2].PoliciesRead = arn(next), true
+		w.f.Roles[2].Policies = []live.Policy{{Name: "on", Statements: []live.PolicyStatement{{Actions: []string{"sts:AssumeRole"}, Resources: []string{near}}}}}
 	}},
 	{name: "trust without room", code: migrate.TrustFull, fact: "characters of 600 are taken", fix: "podIdentity.trust: bare, which would fit", change: func(w *world) { w.f.Accounts[0].TrustSizeQuota = 600 }},
 	{name: "trust without any room", code: migrate.TrustFull, fact: "characters of 400", fix: "raise quota L-C07B4B0D", change: func(w *world) { w.f.Accounts[0].TrustSizeQuota = 400 }},

@@ -36,9 +36,7 @@ func (l *look) gaps() {
 	}
 	l.roleGaps(l.m.Role)
 	if target := l.m.PodIdentity.TargetRole; !target.IsZero() {
-		if _, presence := l.snap.Role(target); presence == live.Unknown {
-			l.unread(live.SourceRole, target.String(), "the target role was not read", target.Account)
-		}
+		l.roleGaps(target)
 	}
 	provider := c.Issuer.ProviderARN(l.m.Role.Partition, l.m.Role.Account)
 	if _, presence := l.snap.Provider(provider); presence == live.Unknown {

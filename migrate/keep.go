@@ -1,6 +1,8 @@
 package migrate
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -111,37 +113,53 @@ func (l *look) chained() {
 		return
 	}
 	var facts []Fact
-	l.statements(func(policy string, s live.PolicyStatement) {
-		if s.Deny || !assumesRoles(s) {
+	l.statements(func(caller identity.RoleARN, policy string, s live.PolicyStatement) {
+		if s.Deny || !s.Takes(live.ActionAssumeRole) {
 			return
 		}
 		for _, target := range s.Resources {
-			if why := l.breaks(target); why != "" {
+			if !assumesRoles(s) && !namesRoles(target) {
+				continue
+			}
+			if why := l.breaks(caller, target); why != "" {
 				facts = append(facts, Fact{OfPolicy, policy, "allows " + live.ActionAssumeRole + " on " + target + ", " + why})
 			}
 		}
 	})
 	l.reason(ChainedRole, facts, "it may assume other roles, and the transitive session tags of Pod Identity would break that call",
-		"let each target's trust policy allow sts:TagSession to this role, or write podIdentity.sessionTags: false (with trust: account or bare), or take the permission out")
+		"let each target's trust policy allow sts:TagSession to this role, and this role's own policy allow it on each target, or write podIdentity.sessionTags: false (with trust: account or bare), or take the permission out")
 }
 
-// assumesRoles reports whether a statement speaks of sts:AssumeRole. Everything (*) is
-// an administrator's right, and no sign that the workload chains roles.
+// assumesRoles reports whether a statement speaks of sts:AssumeRole. Everything (*), or
+// everything but something, is an administrator's right, and no sign that the workload
+// chains roles; unless it is given on roles.
 func assumesRoles(s live.PolicyStatement) bool {
 	s.Actions = slices.DeleteFunc(slices.Clone(s.Actions), func(a string) bool { return strings.Trim(a, "*") == "" })
 	return s.Names(live.ActionAssumeRole)
 }
 
-// breaks says why a call to assume a target would fail with session tags, or may; empty
-// where it would not.
-func (l *look) breaks(target string) string {
+// namesRoles reports whether a resource is a role, or a pattern of roles, and not simply
+// everything.
+func namesRoles(resource string) bool {
+	parts := strings.SplitN(resource, ":", 6)
+	if len(parts) < 6 || parts[0] != "arn" || parts[2] != "iam" {
+		return false
+	}
+	const kind = "role/"
+	begins, _, _ := strings.Cut(strings.ReplaceAll(parts[5], "?", "*"), "*")
+	return strings.HasPrefix(begins, kind) || begins != parts[5] && strings.HasPrefix(kind, begins)
+}
+
+// breaks says why a role's call to assume a target would fail with session tags, or may;
+// empty where it would not.
+func (l *look) breaks(caller identity.RoleARN, target string) string {
 	arn, err := identity.ParseRoleARN(target)
 	switch {
 	case err != nil || strings.ContainsAny(target, "*?$"):
 		return "which names no single role: whether their trust policies allow sts:TagSession cannot be told"
-	case arn == l.m.Role:
-		return l.breaksItself()
-	case arn == l.m.PodIdentity.TargetRole:
+	case arn == caller:
+		return l.breaksItself(caller)
+	case caller == l.m.Role && arn == l.m.PodIdentity.TargetRole:
 		return "" // EKS assumes it, and [look.trust] judges that
 	}
 	doc, presence, err := l.snap.Trust(arn)
@@ -153,25 +171,49 @@ func (l *look) breaks(target string) string {
 	case err != nil:
 		return "whose trust policy cannot be read as one"
 	}
-	v := doc.EvaluateChain(trust.ChainRequest{Caller: l.m.Role, Target: arn, Subject: l.m.Subject, Cluster: l.snap.Cluster(), SessionTags: true, OrgID: l.opts.OrganizationID})
+	v := doc.EvaluateChain(trust.ChainRequest{Caller: caller, Target: arn, Subject: l.m.Subject, Cluster: l.snap.Cluster(), SessionTags: true, OrgID: l.opts.OrganizationID})
 	if v.Decision == trust.Allow {
-		return ""
+		return l.withholds(caller, doc, arn, live.ActionTagSession)
 	}
-	untagged := doc.EvaluateChain(trust.ChainRequest{Caller: l.m.Role, Target: arn, Subject: l.m.Subject, Cluster: l.snap.Cluster(), OrgID: l.opts.OrganizationID})
+	untagged := doc.EvaluateChain(trust.ChainRequest{Caller: caller, Target: arn, Subject: l.m.Subject, Cluster: l.snap.Cluster(), OrgID: l.opts.OrganizationID})
 	if untagged.Decision == trust.Deny {
 		return "" // it does not work today either
 	}
 	return "whose trust policy does not surely allow sts:TagSession: " + v.Reason
 }
 
+// withholds says which of a call's actions, that a target's trust policy lets in, the
+// caller's own policies do not allow. Within one account a trust policy that names the
+// caller is enough.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic-cross-account.html
+func (l *look) withholds(caller identity.RoleARN, doc *trust.Document, target identity.RoleARN, actions ...string) string {
+	policies, presence := l.snap.Policies(caller)
+	byName := target.Account == caller.Account && slices.ContainsFunc(doc.Statements(), func(s trust.Statement) bool {
+		var of struct {
+			Effect    string
+			Principal json.RawMessage
+		}
+		return json.Unmarshal(s.Raw, &of) == nil && of.Effect == "Allow" && bytes.Contains(of.Principal, []byte(`"`+caller.String()+`"`))
+	})
+	if presence != live.Present || byName {
+		return ""
+	}
+	for _, action := range actions {
+		if !live.Grants(policies, action, target.String(), administrators...) {
+			return "and no policy of role " + caller.Name + " allows " + action + " on it"
+		}
+	}
+	return ""
+}
+
 // breaksItself: a role that assumes itself needs its own leave for that, tags included.
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_roles_manage-assume.html
-func (l *look) breaksItself() string {
-	doc, presence, err := l.snap.Trust(l.m.Role)
+func (l *look) breaksItself(caller identity.RoleARN) string {
+	doc, presence, err := l.snap.Trust(caller)
 	if presence != live.Present || err != nil {
 		return ""
 	}
-	r := trust.ChainRequest{Caller: l.m.Role, Target: l.m.Role, Subject: l.m.Subject, Cluster: l.snap.Cluster(), OrgID: l.opts.OrganizationID}
+	r := trust.ChainRequest{Caller: caller, Target: caller, Subject: l.m.Subject, Cluster: l.snap.Cluster(), OrgID: l.opts.OrganizationID}
 	if doc.EvaluateChain(r).Decision == trust.Deny {
 		return ""
 	}
@@ -181,12 +223,15 @@ func (l *look) breaksItself() string {
 	return "which is the role itself, and its trust policy does not surely allow sts:TagSession to it"
 }
 
-// statements goes over what the role's permission policies say.
-func (l *look) statements(each func(policy string, s live.PolicyStatement)) {
-	policies, _ := l.snap.Policies(l.m.Role)
-	for _, p := range policies {
-		for _, s := range p.Statements {
-			each(l.m.Role.Name+"/"+p.Name, s)
+// statements goes over what the permission policies say of the role, and of the target
+// role, whose session the workload has where there is one.
+func (l *look) statements(each func(role identity.RoleARN, policy string, s live.PolicyStatement)) {
+	for _, role := range []identity.RoleARN{l.m.Role, l.m.PodIdentity.TargetRole} {
+		policies, _ := l.snap.Policies(role)
+		for _, p := range policies {
+			for _, s := range p.Statements {
+				each(role, role.Name+"/"+p.Name, s)
+			}
 		}
 	}
 }
@@ -198,7 +243,7 @@ func (l *look) statements(each func(policy string, s live.PolicyStatement)) {
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_iam-condition-keys.html
 func (l *look) sessions() {
 	var pinned, web []Fact
-	l.statements(func(policy string, s live.PolicyStatement) {
+	l.statements(func(_ identity.RoleARN, policy string, s live.PolicyStatement) {
 		for _, c := range s.Conditions {
 			detail := c.Operator + " " + c.Key + " " + strings.Join(c.Values, " or ")
 			switch {

@@ -148,13 +148,20 @@ func (l *look) target() {
 	default:
 		v := doc.EvaluateChain(trust.ChainRequest{Caller: l.m.Role, Target: target, Subject: l.m.Subject, Cluster: l.snap.Cluster(),
 			SessionTags: l.m.PodIdentity.SessionTags, ExternalID: l.association.ExternalID, OrgID: l.opts.OrganizationID})
-		if v.Decision == trust.Allow {
-			return
-		}
 		fact.Detail = v.Reason
+		if v.Decision == trust.Allow {
+			actions := []string{live.ActionAssumeRole, live.ActionTagSession}
+			if !l.m.PodIdentity.SessionTags {
+				actions = actions[:1]
+			}
+			if fact.Detail = l.withholds(l.m.Role, doc, target, actions...); fact.Detail == "" {
+				return
+			}
+			fact.Detail = "lets it in, " + fact.Detail
+		}
 	}
-	l.reason(TrustNotAdopted, []Fact{fact}, "the target role does not surely let the mapping's role in, and lanyard never edits a target",
-		"let the target role's trust policy allow "+l.m.Role.String()+" to call sts:AssumeRole, and sts:TagSession with session tags on")
+	l.reason(TrustNotAdopted, []Fact{fact}, "the mapping's role may not surely assume the target role, and lanyard edits neither a target nor permissions",
+		"let the target role's trust policy allow "+l.m.Role.String()+" to call sts:AssumeRole, and sts:TagSession with session tags on, and let that role's own policies allow the same on the target")
 }
 
 // quota counts the cluster's associations.

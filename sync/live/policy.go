@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Policy is a permission policy of a role. Of its statements only those are kept that
@@ -16,6 +17,13 @@ type Policy struct {
 	Name       string            `json:"name"`
 	ARN        string            `json:"arn,omitempty"` // of a managed policy; empty for an inline one
 	Statements []PolicyStatement `json:"statements,omitempty"`
+}
+
+// ByAWS reports whether AWS manages the policy. Who makes one of their own chooses its
+// name and path, which may hold ":iam::aws:policy/"; the account before them they do not.
+func (p Policy) ByAWS() bool {
+	parts := strings.SplitN(p.ARN, ":", 6)
+	return len(parts) == 6 && parts[2] == "iam" && parts[4] == "aws"
 }
 
 // PolicyStatement is one statement of a permission policy.
@@ -34,17 +42,19 @@ type PolicyCondition struct {
 	Values   []string `json:"values"`
 }
 
-// The two calls that permission policies are read for: a role that assumes others, and
-// a node's that lets the Pod Identity agent serve.
+// The calls that permission policies are read for: a role that assumes others, with
+// session tags or without, and a node's that lets the Pod Identity agent serve.
 const (
 	ActionAssumeRole = "sts:AssumeRole"
+	ActionTagSession = "sts:TagSession"
 	ActionAgent      = "eks-auth:AssumeRoleForPodIdentity"
 )
 
 // ParsePolicy reads a permission policy's text and returns the statements that matter
-// to a migration: those that allow sts:AssumeRole or eks-auth:AssumeRoleForPodIdentity,
-// and those that speak of the web identity, of the user ID or of the session's name,
-// in a condition or as a variable.
+// to a migration: those that allow sts:AssumeRole, sts:TagSession or
+// eks-auth:AssumeRoleForPodIdentity, or deny them without a condition; and those that
+// speak of the web identity, of the user ID or of the session's name, in a condition or
+// as a variable.
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
 func ParsePolicy(text string) ([]PolicyStatement, error) {
@@ -88,13 +98,58 @@ func not(list []string) []string {
 
 // matters reports whether the statement is one to keep.
 func (p PolicyStatement) matters() bool {
-	return !p.Deny && (p.Names(ActionAssumeRole) || p.Names(ActionAgent)) || len(p.Session()) > 0
+	return (!p.Deny || len(p.Conditions) == 0) && (p.Takes(ActionAssumeRole) || p.Takes(ActionTagSession) || p.Takes(ActionAgent)) || len(p.Session()) > 0
 }
 
 // Names reports whether an action of the statement is this one, by name or wildcard.
 // NotAction names nothing.
 func (p PolicyStatement) Names(action string) bool {
 	return slices.ContainsFunc(p.Actions, func(pattern string) bool { return Like(strings.ToLower(pattern), strings.ToLower(action)) })
+}
+
+// Takes reports whether the statement is about an action: it names it, or its NotAction
+// leaves it in.
+func (p PolicyStatement) Takes(action string) bool {
+	return p.Names(action) || leaves(p.Actions, func(pattern string) bool { return Like(strings.ToLower(pattern), strings.ToLower(action)) })
+}
+
+// Covers reports whether the statement is about a resource, by name, wildcard or
+// NotResource. One that is named with a policy variable is not covered.
+func (p PolicyStatement) Covers(resource string) bool {
+	return slices.ContainsFunc(p.Resources, func(pattern string) bool { return Like(pattern, resource) }) ||
+		leaves(p.Resources, func(pattern string) bool { return Like(pattern, resource) })
+}
+
+// leaves reports whether a list excepts some things, and not this one.
+func leaves(list []string, matches func(pattern string) bool) bool {
+	excepts := false
+	for _, text := range list {
+		pattern, is := strings.CutPrefix(text, "!")
+		if excepts = excepts || is; is && matches(pattern) {
+			return false
+		}
+	}
+	return excepts
+}
+
+// Grants reports whether policies allow an action on a resource: a statement does, or one
+// of these policies of AWS, and no statement denies it without a condition. Conditions of
+// what allows are taken to hold.
+func Grants(policies []Policy, action, resource string, byAWS ...string) bool {
+	granted := false
+	for _, p := range policies {
+		granted = granted || p.ByAWS() && slices.Contains(byAWS, p.Name)
+		for _, s := range p.Statements {
+			switch {
+			case !s.Takes(action) || !s.Covers(resource) || s.Deny && len(s.Conditions) > 0:
+			case s.Deny:
+				return false
+			default:
+				granted = true
+			}
+		}
+	}
+	return granted
 }
 
 // Session returns what the statement says of the session's own name or identity, as
@@ -168,6 +223,9 @@ func OfWebIdentity(key string) bool {
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
 // and https://docs.aws.amazon.com/eks/latest/userguide/fargate-profile.html
 func Like(pattern, text string) bool {
+	if utf8.RuneCountInString(pattern)-strings.Count(pattern, "*") > utf8.RuneCountInString(text) {
+		return false // whoever wrote the pattern may have written a megabyte
+	}
 	p, t := []rune(pattern), []rune(text)
 	star, back := -1, 0
 	i, j := 0, 0

@@ -24,7 +24,7 @@ func FuzzParsePolicy(f *testing.F) {
 			return
 		}
 		for _, s := range all {
-			if assumes := s.Names(live.ActionAssumeRole) || s.Names(live.ActionAgent); len(s.Session()) == 0 && (s.Deny || !assumes) {
+			if takes := s.Takes(live.ActionAssumeRole) || s.Takes(live.ActionTagSession) || s.Takes(live.ActionAgent); len(s.Session()) == 0 && (s.Deny && len(s.Conditions) > 0 || !takes) {
 				t.Errorf("kept for nothing: %+v", s)
 			}
 			for _, c := range s.Conditions {

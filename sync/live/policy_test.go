@@ -24,8 +24,10 @@ func TestParsePolicy(t *testing.T) {
 			[]live.PolicyStatement{{Sid: "Chain", Actions: []string{"sts:AssumeRole"}, Resources: []string{"arn:aws:iam::210987654321:role/b"}}}},
 		{"by wildcard, in any case", `{"Statement":[{"Effect":"Allow","Action":["S3:*","STS:assume*"],"Resource":["*"]}]}`,
 			[]live.PolicyStatement{{Actions: []string{"S3:*", "STS:assume*"}, Resources: []string{"*"}}}},
-		{"a deny of it is none", `{"Statement":[{"Effect":"Deny","Action":"sts:AssumeRole","Resource":"*"}]}`, nil},
-		{"all but it", `{"Statement":[{"Effect":"Allow","NotAction":"iam:*","Resource":"*"}]}`, nil},
+		{"a deny of it", `{"Statement":[{"Effect":"Deny","Action":"sts:TagSession","Resource":"*"}]}`, []live.PolicyStatement{{Deny: true, Actions: []string{"sts:TagSession"}, Resources: []string{"*"}}}},
+		{"a deny that may not hold", `{"Statement":[{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"StringNotEquals":{"aws:RequestedRegion":"eu-west-1"}}}]}`, nil},
+		{"all but others", `{"Statement":[{"Effect":"Allow","NotAction":"iam:*","Resource":"*"}]}`, []live.PolicyStatement{{Actions: []string{"!iam:*"}, Resources: []string{"*"}}}},
+		{"all but it", `{"Statement":[{"Effect":"Allow","NotAction":["STS:*","eks-auth:*"],"Resource":"*"}]}`, nil},
 		{"the agent's", `{"Statement":[{"Effect":"Allow","Action":"eks-auth:AssumeRoleForPodIdentity","NotResource":"x"}]}`,
 			[]live.PolicyStatement{{Actions: []string{"eks-auth:AssumeRoleForPodIdentity"}, Resources: []string{"!x"}}}},
 		{"the issuer's key", `{"Statement":[{"Effect":"Deny","NotAction":"s3:*","Resource":"*","Condition":{"StringNotEquals":{"` + issuer + `:SUB":["a","b"]},"Bool":{"aws:SecureTransport":true},"NumericLessThan":{"s3:max-keys":10}}}]}`,
@@ -47,6 +49,44 @@ func TestParsePolicy(t *testing.T) {
 	for _, in := range []string{"", "{", "[]", `{"Statement":"x"}`, `{"Statement":[{"Action":7}]}`} {
 		if got, err := live.ParsePolicy(in); err == nil {
 			t.Errorf("ParsePolicy(%q) = %v; want an error", in, got)
+		}
+	}
+}
+
+// TestGrants: what allows, by name, wildcard and exception; and what denies.
+func TestGrants(t *testing.T) {
+	t.Parallel()
+	const target = "arn:aws:iam::210987654321:role/next"
+	allow := func(actions []string, resources ...string) live.PolicyStatement {
+		return live.PolicyStatement{Actions: actions, Resources: resources}
+	}
+	deny := func(c ...live.PolicyCondition) live.PolicyStatement {
+		return live.PolicyStatement{Deny: true, Actions: []string{"sts:tag*"}, Resources: []string{"*"}, Conditions: c}
+	}
+	all := allow([]string{"*"}, "*")
+	for name, tt := range map[string]struct {
+		policy live.Policy
+		want   bool
+	}{
+		"nothing":                    {live.Policy{}, false},
+		"by name":                    {live.Policy{Statements: []live.PolicyStatement{allow([]string{"sts:TagSession"}, target)}}, true},
+		"in another case":            {live.Policy{Statements: []live.PolicyStatement{allow([]string{"STS:tagsession"}, target)}}, true},
+		"by wildcard":                {live.Policy{Statements: []live.PolicyStatement{allow([]string{"sts:T*"}, "arn:aws:iam::*:role/n?xt")}}, true},
+		"of another":                 {live.Policy{Statements: []live.PolicyStatement{allow([]string{"sts:TagSession"}, target+"2")}}, false},
+		"another action":             {live.Policy{Statements: []live.PolicyStatement{allow([]string{"sts:AssumeRole"}, target)}}, false},
+		"all but others":             {live.Policy{Statements: []live.PolicyStatement{allow([]string{"!iam:*", "!sts:AssumeRole"}, "!arn:aws:s3:::*")}}, true},
+		"all but it":                 {live.Policy{Statements: []live.PolicyStatement{allow([]string{"!sts:*"}, "*")}}, false},
+		"all resources but it":       {live.Policy{Statements: []live.PolicyStatement{allow([]string{"sts:*"}, "!"+target)}}, false},
+		"denied":                     {live.Policy{Statements: []live.PolicyStatement{all, deny()}}, false},
+		"denied before":              {live.Policy{Statements: []live.PolicyStatement{deny(), all}}, false},
+		"denied at times":            {live.Policy{Statements: []live.PolicyStatement{all, deny(live.PolicyCondition{Operator: "Bool", Key: "aws:SecureTransport", Values: []string{"false"}})}}, true},
+		"by AWS":                     {live.Policy{Name: "Admin", ARN: "arn:aws-cn:iam::aws:policy/job/Admin"}, true},
+		"by AWS, another":            {live.Policy{Name: "ReadOnly", ARN: "arn:aws:iam::aws:policy/ReadOnly"}, false},
+		"by somebody in AWS's dress": {live.Policy{Name: "Admin", ARN: "arn:aws:iam::123456789012:policy/:iam::aws:policy/Admin"}, false},
+		"inline in AWS's dress":      {live.Policy{Name: "Admin"}, false},
+	} {
+		if got := live.Grants([]live.Policy{tt.policy}, live.ActionTagSession, target, "Admin"); got != tt.want {
+			t.Errorf("%s: %t, want %t", name, got, tt.want)
 		}
 	}
 }

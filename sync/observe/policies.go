@@ -21,12 +21,13 @@ import (
 type policies struct {
 	managed map[string][]live.PolicyStatement // by ARN
 	roles   map[identity.RoleARN][]live.Policy
-	broken  map[identity.RoleARN]bool // a document of theirs cannot be read
-	bad     map[string]bool           // managed policies that cannot be read
+	bounds  map[identity.RoleARN]live.Policy // their permissions boundaries
+	broken  map[identity.RoleARN]bool        // a document of theirs cannot be read
+	bad     map[string]bool                  // managed policies that cannot be read
 }
 
 func newPolicies() *policies {
-	return &policies{managed: map[string][]live.PolicyStatement{}, roles: map[identity.RoleARN][]live.Policy{}, broken: map[identity.RoleARN]bool{}, bad: map[string]bool{}}
+	return &policies{managed: map[string][]live.PolicyStatement{}, roles: map[identity.RoleARN][]live.Policy{}, bounds: map[identity.RoleARN]live.Policy{}, broken: map[identity.RoleARN]bool{}, bad: map[string]bool{}}
 }
 
 // add takes a page.
@@ -60,26 +61,46 @@ func (p *policies) add(out *iam.GetAccountAuthorizationDetailsOutput) {
 			list = append(list, live.Policy{Name: aws.ToString(attached.PolicyName), ARN: aws.ToString(attached.PolicyArn)})
 		}
 		p.roles[arn] = list
+		if b := d.PermissionsBoundary; b != nil {
+			bound := live.Policy{ARN: aws.ToString(b.PermissionsBoundaryArn)}
+			bound.Name = bound.ARN[strings.LastIndexByte(bound.ARN, '/')+1:]
+			p.bounds[arn] = bound
+		}
 	}
 }
 
 // byRole joins what came, after the last page. A role is left out where one of its
-// policies could not be read: AWS's own policies are not, and need not be.
+// policies could not be read: AWS's own policies are not, and need not be. A permissions
+// boundary grants nothing, so of that only what speaks of the session counts.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
 func (p *policies) byRole() map[identity.RoleARN][]live.Policy {
+	text := func(arn identity.RoleARN, policy live.Policy) []live.PolicyStatement {
+		if policy.ByAWS() {
+			return nil
+		}
+		statements, read := p.managed[policy.ARN]
+		p.broken[arn] = p.broken[arn] || !read || p.bad[policy.ARN]
+		return statements
+	}
 	for arn, list := range p.roles {
 		for i, policy := range list {
-			if policy.ARN == "" || strings.Contains(policy.ARN, ":iam::aws:policy/") {
-				continue
+			if policy.ARN != "" {
+				list[i].Statements = text(arn, policy)
 			}
-			statements, read := p.managed[policy.ARN]
-			list[i].Statements = statements
-			p.broken[arn] = p.broken[arn] || !read || p.bad[policy.ARN]
+		}
+		bound, bounded := p.bounds[arn]
+		if bounded {
+			bound.Statements = slices.DeleteFunc(slices.Clone(text(arn, bound)), func(s live.PolicyStatement) bool { return len(s.Session()) == 0 })
+		}
+		if len(bound.Statements) > 0 && !slices.ContainsFunc(list, func(attached live.Policy) bool { return attached.ARN == bound.ARN }) {
+			list = append(list, bound)
 		}
 		if p.broken[arn] {
 			delete(p.roles, arn)
 			continue
 		}
 		slices.SortFunc(list, func(a, b live.Policy) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.ARN, b.ARN)) })
+		p.roles[arn] = list
 	}
 	return p.roles
 }
@@ -101,13 +122,14 @@ func (v *visit) keepPolicies(all map[identity.RoleARN][]live.Policy) {
 }
 
 // newcomers reports whether a role is asked for that the latest sweep did not see, and
-// long enough ago. The caller holds the observer's lock.
+// long enough ago. One that the look before did not find is none: anybody may ask for it,
+// by an annotation. The caller holds the observer's lock.
 func (v *visit) newcomers() bool {
 	if v.a.policies == nil || v.now.Sub(v.a.policiesAt) < sweepRest {
 		return false
 	}
 	for arn := range v.roles {
-		if _, seen := v.a.policies[arn]; !seen {
+		if _, seen := v.a.policies[arn]; !seen && !v.a.missing[arn] {
 			return true
 		}
 	}
@@ -138,6 +160,15 @@ func (o *Observer) chains(ctx context.Context, visits []*visit) {
 	missing := map[string][]identity.RoleARN{}
 	o.mu.Lock()
 	for _, v := range visits {
+		v.a.chained = map[identity.RoleARN]bool{} // what no policy names any more is forgotten
+		v.a.missing = map[identity.RoleARN]bool{}
+		for arn, r := range v.roles {
+			if r.Presence == live.Absent {
+				v.a.missing[arn] = true
+			}
+		}
+	}
+	for _, v := range visits {
 		for arn := range v.roles {
 			for _, target := range targetsOf(v.a.policies[arn]) {
 				at := byAccount[target.Account]
@@ -167,7 +198,7 @@ func targetsOf(list []live.Policy) []identity.RoleARN {
 	var out []identity.RoleARN
 	for _, p := range list {
 		for _, s := range p.Statements {
-			if s.Deny || !s.Names(live.ActionAssumeRole) {
+			if s.Deny || !s.Takes(live.ActionAssumeRole) {
 				continue
 			}
 			for _, r := range s.Resources {

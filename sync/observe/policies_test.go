@@ -22,17 +22,20 @@ const (
 func TestPolicies(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	const disguised = "arn:aws:iam::123456789012:policy/:iam::aws:policy/own"
 	w.must(w.PutPolicy(awsd.Policy{ARN: "arn:aws:iam::123456789012:policy/own", Document: chainText}))
+	w.must(w.PutPolicy(awsd.Policy{ARN: disguised, Document: chainText}))
 	w.must(w.PutPolicy(awsd.Policy{ARN: "arn:aws:iam::aws:policy/AmazonSQSFullAccess", Document: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sqs:*","Resource":"*"}]}`}))
 	w.must(w.PutRole(awsd.Role{ARN: readerRole, Trust: podTrust, Inline: map[string]string{"a": chainText},
-		Attached: []string{"arn:aws:iam::123456789012:policy/own", "arn:aws:iam::aws:policy/AmazonSQSFullAccess"}}))
+		Attached: []string{"arn:aws:iam::123456789012:policy/own", disguised, "arn:aws:iam::aws:policy/AmazonSQSFullAccess"}}))
 	w.putRole(next)
 	arn := w.role(readerRole)
 	o := w.observer()
 	s := w.observe(o, arn)
 	wantNoGaps(t, s)
 	chain := []live.PolicyStatement{{Actions: []string{"sts:AssumeRole"}, Resources: []string{next}}}
-	want := []live.Policy{{Name: "AmazonSQSFullAccess", ARN: "arn:aws:iam::aws:policy/AmazonSQSFullAccess"}, {Name: "a", Statements: chain}, {Name: "own", ARN: "arn:aws:iam::123456789012:policy/own", Statements: chain}}
+	want := []live.Policy{{Name: "AmazonSQSFullAccess", ARN: "arn:aws:iam::aws:policy/AmazonSQSFullAccess"}, {Name: "a", Statements: chain}, {Name: "own", ARN: disguised, Statements: chain},
+		{Name: "own", ARN: "arn:aws:iam::123456789012:policy/own", Statements: chain}}
 	got, presence := s.Policies(arn)
 	if diff := cmp.Diff(want, got); diff != "" || presence != live.Present {
 		t.Errorf("policies, %s (-want +got)\n%s", presence, diff)
@@ -47,6 +50,32 @@ func TestPolicies(t *testing.T) {
 	}
 	if look, err := o.Look(t.Context(), reader, arn); err != nil || len(look.Facts().Roles) != 1 || !look.Facts().Roles[0].PoliciesRead {
 		t.Errorf("a look at one subject: %v %v", look.Facts().Roles, err)
+	}
+}
+
+// TestPermissionsBoundary: of a boundary what speaks of the session counts, and what it
+// allows does not.
+func TestPermissionsBoundary(t *testing.T) {
+	t.Parallel()
+	const bound, pin = "arn:aws:iam::123456789012:policy/bound", `{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::b/${aws:userid}/*"}`
+	for name, tt := range map[string]struct {
+		document string
+		want     []live.Policy
+		presence live.Presence
+	}{
+		"a pin":     {`{"Version":"2012-10-17","Statement":[` + pin + `,{"Effect":"Allow","Action":"sts:*","Resource":"*"}]}`, []live.Policy{{Name: "bound", ARN: bound, Statements: []live.PolicyStatement{{Actions: []string{"s3:*"}, Resources: []string{"arn:aws:s3:::b/${aws:userid}/*"}}}}}, live.Present},
+		"none":      {`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:*","Resource":"*"}]}`, []live.Policy{}, live.Present},
+		"not there": {"", nil, live.Unknown},
+	} {
+		w := newWorld(t)
+		if tt.document != "" {
+			w.must(w.PutPolicy(awsd.Policy{ARN: bound, Document: tt.document}))
+		}
+		w.must(w.PutRole(awsd.Role{ARN: readerRole, Trust: podTrust, Boundary: bound}))
+		got, presence := w.observe(w.observer(), w.role(readerRole)).Policies(w.role(readerRole))
+		if diff := cmp.Diff(tt.want, got); diff != "" || presence != tt.presence {
+			t.Errorf("%s: %s (-want +got)\n%s", name, presence, diff)
+		}
 	}
 }
 
@@ -72,6 +101,22 @@ func TestPoliciesOfNewRoles(t *testing.T) {
 	w.observe(o, fresh)
 	if calls := w.calls(); calls["GetAccountAuthorizationDetails"] != 0 {
 		t.Errorf("with nothing new: %v, want no bulk read", calls)
+	}
+	late := w.role("arn:aws:iam::123456789012:role/late")
+	w.observe(o, late)
+	for range 3 {
+		w.calls()
+		w.clock.Advance(sweepRest)
+		w.observe(o, late)
+	}
+	if calls := w.calls(); calls["GetAccountAuthorizationDetails"] != 0 {
+		t.Errorf("for a role that is not there: %v, want no bulk read", calls)
+	}
+	w.putRole(late.String())
+	w.observe(o, late)
+	w.clock.Advance(sweepRest)
+	if _, p := w.observe(o, late).Policies(late); p != live.Present {
+		t.Errorf("minutes after it was made: %s, want present", p)
 	}
 }
 

@@ -59,6 +59,7 @@ type account struct {
 	policies   map[identity.RoleARN][]live.Policy // as the latest GetAccountAuthorizationDetails told; nil before it
 	policiesAt time.Time
 	chained    map[identity.RoleARN]bool // roles that others' policies name
+	missing    map[identity.RoleARN]bool // roles that the latest look did not find
 	ourMarksOn map[identity.RoleARN]bool // roles whose trust bore a statement of lanyard's
 }
 
