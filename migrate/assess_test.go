@@ -327,6 +327,34 @@ func TestFactsAreBounded(t *testing.T) {
 	}
 }
 
+// TestManyUsersOfARole: of thousands who name one role a few are facts, and a number.
+func TestManyUsersOfARole(t *testing.T) {
+	t.Parallel()
+	for _, many := range []int{18, 19, 3000} {
+		w := eligible()
+		for i := range many {
+			w.f.ServiceAccounts = append(w.f.ServiceAccounts, live.ServiceAccount{Namespace: "many", Name: fmt.Sprintf("sa-%04d", i), Annotations: map[string]string{"eks.amazonaws.com/role-arn": role}})
+		}
+		w.role().TrustPolicy = irsaTrust("system:serviceaccount:*")
+		a := w.assess(t)
+		last := "service-account many/sa-0017: uses it by its annotation"
+		if many > 18 {
+			last = fmt.Sprintf("more and %d more", many-18)
+		}
+		i := slices.IndexFunc(a.Reasons, func(r migrate.Reason) bool { return r.Code == migrate.SharedRole })
+		if i < 0 || len(a.Warnings) == 0 {
+			t.Fatalf("%d share the role: %+v", many, a)
+		}
+		facts := a.Warnings[0].Facts
+		if got := facts[len(facts)-1].String(); got != last {
+			t.Errorf("%d share the role: the last fact is %q, want %q", many, got, last)
+		}
+		if facts = a.Reasons[i].Facts; !slices.ContainsFunc(facts, func(f migrate.Fact) bool { return f.Kind == migrate.OfStatement }) || len(facts) > 20 {
+			t.Errorf("%d share the role: of %d facts none is the statement", many, len(facts))
+		}
+	}
+}
+
 // TestFeatureSelf: the agent's ServiceAccount is left alone unless feature self is on.
 func TestFeatureSelf(t *testing.T) {
 	t.Parallel()

@@ -85,6 +85,9 @@ func (f Fact) String() string {
 }
 
 func (f Fact) compare(g Fact) int {
+	if f.Kind != g.Kind && (f.Kind == OfMore || g.Kind == OfMore) {
+		return map[bool]int{true: 1, false: -1}[f.Kind == OfMore] // the last
+	}
 	return cmp.Or(cmp.Compare(f.Kind, g.Kind), cmp.Compare(f.Name, g.Name), cmp.Compare(f.Detail, g.Detail))
 }
 
@@ -148,11 +151,12 @@ type Assessor struct {
 	snap *live.Snapshot
 	opts Options
 
-	users     map[identity.RoleARN][]user // who uses a role
+	users     map[identity.RoleARN][]user // who uses a role, sorted
 	agent     []Fact                      // what shows that there is a Pod Identity agent
 	scaler    []Fact                      // what shows that nodes come and go
 	nodeRoles map[string]*Fact            // of a node group: why its role does not let the agent serve; nil if it does
 	nodes     []live.Node                 // sorted
+	reading   reading
 }
 
 // user is one who uses a role, and what says so.
@@ -165,31 +169,45 @@ type user struct {
 func NewAssessor(snap *live.Snapshot, opts Options) *Assessor {
 	a := &Assessor{snap: snap, opts: opts, users: map[identity.RoleARN][]user{}, nodeRoles: map[string]*Fact{}}
 	f := snap.Facts()
-	for _, m := range opts.Mappings {
-		a.uses(m.Role.String(), m.Subject, "its mapping")
-	}
-	for _, sa := range f.ServiceAccounts {
-		a.uses(sa.Annotations[annotationRole], sa.Subject(), "its annotation")
-	}
-	for _, s := range f.Associations {
-		if s.Described {
-			a.uses(s.Role.String(), s.Subject(), "its association")
-		}
-	}
+	a.findUsers()
 	a.nodes = slices.SortedFunc(slices.Values(f.Nodes), func(x, y live.Node) int { return cmp.Compare(x.Name, y.Name) })
+	a.reading = readingOf(f.Readers)
 	a.findAgent()
 	a.findScaler()
 	a.judgeNodeRoles()
 	return a
 }
 
-// uses notes a user of a role once, by the first thing that says so.
-func (a *Assessor) uses(role string, s identity.Subject, by string) {
-	arn, err := identity.ParseRoleARN(role)
-	if err != nil || slices.ContainsFunc(a.users[arn], func(u user) bool { return u.subject == s }) {
-		return
+// findUsers notes who uses a role, each once, by the first thing that says so. Whoever may
+// make ServiceAccounts may let any number of them name one role.
+func (a *Assessor) findUsers() {
+	type use struct {
+		role    identity.RoleARN
+		subject identity.Subject
 	}
-	a.users[arn] = append(a.users[arn], user{s, by})
+	noted := map[use]bool{}
+	uses := func(role string, s identity.Subject, by string) {
+		arn, err := identity.ParseRoleARN(role)
+		if err != nil || noted[use{arn, s}] {
+			return
+		}
+		noted[use{arn, s}] = true
+		a.users[arn] = append(a.users[arn], user{s, by})
+	}
+	for _, m := range a.opts.Mappings {
+		uses(m.Role.String(), m.Subject, "its mapping")
+	}
+	for _, sa := range a.snap.Facts().ServiceAccounts {
+		uses(sa.Annotations[annotationRole], sa.Subject(), "its annotation")
+	}
+	for _, s := range a.snap.Facts().Associations {
+		if s.Described {
+			uses(s.Role.String(), s.Subject(), "its association")
+		}
+	}
+	for _, users := range a.users {
+		slices.SortFunc(users, func(x, y user) int { return cmp.Compare(x.subject.String(), y.subject.String()) })
+	}
 }
 
 // look is one assessment in the making: the subject's facts, and what was found.

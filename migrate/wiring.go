@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -249,8 +250,17 @@ func (l *look) webhook() {
 // shared warns of others who use the same role, and blocks where what lets this one in
 // could not be taken out alone: lanyard would be asked to narrow it, and could not.
 func (l *look) shared() {
+	users := l.users[l.m.Role]
+	others := len(users)
+	if _, found := slices.BinarySearchFunc(users, l.m.Subject, func(u user, s identity.Subject) int { return cmp.Compare(u.subject.String(), s.String()) }); found {
+		others--
+	}
 	var facts []Fact
-	for _, u := range l.users[l.m.Role] {
+	for _, u := range users {
+		if len(facts) == maxFacts-2 && others > len(facts) { // and a statement: where thousands share a role, each of them would name all
+			facts = append(facts, Fact{Kind: OfMore, Name: fmt.Sprintf("and %d more", others-len(facts))})
+			break
+		}
 		if u.subject != l.m.Subject {
 			facts = append(facts, Fact{OfServiceAccount, u.subject.String(), "uses it by " + u.by})
 		}
