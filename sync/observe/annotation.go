@@ -122,14 +122,17 @@ func triggerAuthentication(o object, r live.Reader) []live.Reader {
 // scales. It is no reader itself: see [scaledBy].
 func scaled(o object, r live.Reader) []live.Reader {
 	target := live.WorkloadRef{Kind: cmp.Or(o.text("spec", "scaleTargetRef", "kind"), "Deployment"), Name: r.Namespace + "/" + o.text("spec", "scaleTargetRef", "name")}
-	account := o.text("spec", "jobTargetRef", "template", "spec", "serviceAccountName")
+	account := cmp.Or(o.text("spec", "jobTargetRef", "template", "spec", "serviceAccountName"),
+		o.text("spec", "jobTargetRef", "template", "spec", "serviceAccount")) // the old name, which the API server still takes
 	var out []live.Reader
+	told := map[[2]string]bool{}
 	for _, trigger := range o.list("spec", "triggers") {
-		name := trigger.text("authenticationRef", "name")
-		if name == "" {
+		kind, name := cmp.Or(trigger.text("authenticationRef", "kind"), "TriggerAuthentication"), trigger.text("authenticationRef", "name")
+		if name == "" || told[[2]string{kind, name}] {
 			continue
 		}
-		named := live.Reader{Kind: cmp.Or(trigger.text("authenticationRef", "kind"), "TriggerAuthentication"), Namespace: r.Namespace, Name: name}
+		told[[2]string{kind, name}] = true
+		named := live.Reader{Kind: kind, Namespace: r.Namespace, Name: name}
 		if r.Kind == "ScaledJob" {
 			named.ServiceAccount = r.Namespace + "/" + cmp.Or(account, "default")
 		} else {
@@ -143,13 +146,17 @@ func scaled(o object, r live.Reader) []live.Reader {
 // scaledBy joins authentications with what names them. One that nobody names reads
 // nothing.
 func scaledBy(authentications, uses []live.Reader) []live.Reader {
-	var out []live.Reader
+	by := make(map[[3]string]live.Reader, len(authentications))
 	for _, a := range authentications {
-		for _, use := range uses {
-			if use.Kind != a.Kind || use.Name != a.Name || a.Namespace != "" && use.Namespace != a.Namespace {
-				continue
-			}
-			r := a
+		by[[3]string{a.Kind, a.Namespace, a.Name}] = a
+	}
+	var out []live.Reader
+	for _, use := range uses {
+		r, named := by[[3]string{use.Kind, use.Namespace, use.Name}]
+		if !named {
+			r, named = by[[3]string{use.Kind, "", use.Name}] // of the cluster
+		}
+		if named {
 			r.ServiceAccount, r.Scaled = use.ServiceAccount, use.Scaled
 			out = append(out, r)
 		}
@@ -260,16 +267,9 @@ func (o *Observer) readReaders(ctx context.Context, client rest.Interface, g *ga
 	return out, whole
 }
 
-// getJSON reads a path of the API server.
-func getJSON(ctx context.Context, client rest.Interface, path, more string, into any) error {
-	r := client.Get().AbsPath(path).SetHeader("Accept", "application/json")
-	if path != "/apis" && strings.Count(path, "/") < 6 {
-		r = r.Param("limit", strconv.Itoa(readersPage))
-	}
-	if more != "" {
-		r = r.Param("continue", more)
-	}
-	body, err := r.DoRaw(ctx)
+// getJSON reads one object of the API server.
+func getJSON(ctx context.Context, client rest.Interface, path string, into any) error {
+	body, err := client.Get().AbsPath(path).SetHeader("Accept", "application/json").DoRaw(ctx)
 	if err != nil {
 		return err
 	}
@@ -277,6 +277,79 @@ func getJSON(ctx context.Context, client rest.Interface, path, more string, into
 		return fmt.Errorf("read %s: %w", path, err)
 	}
 	return nil
+}
+
+// eachObject reads one page of a list, and keeps no more of it at a time than one object:
+// whoever may make objects decides how large they are, up to what etcd takes. It returns
+// the token for the next page.
+func eachObject[T any](ctx context.Context, client rest.Interface, path, more string, do func(T)) (next string, err error) {
+	r := client.Get().AbsPath(path).SetHeader("Accept", "application/json").Param("limit", strconv.Itoa(readersPage))
+	if more != "" {
+		r = r.Param("continue", more)
+	}
+	body, err := r.Stream(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = body.Close() }()
+	if next, err = objects(json.NewDecoder(body), do); err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	return next, nil
+}
+
+// objects reads {"metadata":{"continue":...},"items":[...]}, in any order.
+func objects[T any](dec *json.Decoder, do func(T)) (next string, err error) {
+	if err := delimiter(dec, '{'); err != nil {
+		return "", err
+	}
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return "", err
+		}
+		switch key {
+		case "metadata":
+			var of struct{ Continue string }
+			if err := dec.Decode(&of); err != nil {
+				return "", err
+			}
+			next = of.Continue
+		case "items":
+			switch begins, err := dec.Token(); {
+			case err != nil:
+				return "", err
+			case begins == nil: // none
+				continue
+			case begins != json.Delim('['):
+				return "", fmt.Errorf("%v stands where a list has its items", begins)
+			}
+			for dec.More() {
+				var o T
+				if err := dec.Decode(&o); err != nil {
+					return "", err
+				}
+				do(o)
+			}
+			if err := delimiter(dec, ']'); err != nil {
+				return "", err
+			}
+		default:
+			var other json.RawMessage
+			if err := dec.Decode(&other); err != nil {
+				return "", err
+			}
+		}
+	}
+	return next, delimiter(dec, '}')
+}
+
+func delimiter(dec *json.Decoder, want json.Delim) error {
+	got, err := dec.Token()
+	if err == nil && got != want {
+		err = fmt.Errorf("%v stands where a list has %v", got, want)
+	}
+	return err
 }
 
 // servedGroups returns the preferred version of each API group.
@@ -287,7 +360,7 @@ func servedGroups(ctx context.Context, client rest.Interface) (map[string]string
 			PreferredVersion struct{ Version string }
 		}
 	}
-	if err := getJSON(ctx, client, "/apis", "", &answer); err != nil {
+	if err := getJSON(ctx, client, "/apis", &answer); err != nil {
 		return nil, err
 	}
 	if len(answer.Groups) == 0 {
@@ -304,7 +377,7 @@ func servedGroups(ctx context.Context, client rest.Interface) (map[string]string
 // volumes, of which there may be thousands of other kinds, are not listed.
 func hasDriver(ctx context.Context, client rest.Interface) (bool, error) {
 	var driver struct{}
-	err := getJSON(ctx, client, "/apis/storage.k8s.io/v1/csidrivers/"+s3Driver, "", &driver)
+	err := getJSON(ctx, client, "/apis/storage.k8s.io/v1/csidrivers/"+s3Driver, &driver)
 	if apierrors.IsNotFound(err) {
 		return false, nil
 	}
@@ -318,19 +391,12 @@ func readKind(ctx context.Context, client rest.Interface, path string, k kindOf)
 		if token != nil {
 			more = *token
 		}
-		var answer struct {
-			Metadata struct{ Continue string }
-			Items    []object
-		}
-		if err := getJSON(ctx, client, path, more, &answer); err != nil {
-			return nil, nil, err
-		}
 		var out []live.Reader
-		for _, o := range answer.Items {
+		next, err := eachObject(ctx, client, path, more, func(o object) {
 			r := live.Reader{Kind: k.kind, Namespace: o.text("metadata", "namespace"), Name: o.text("metadata", "name")}
 			out = append(out, k.readers(o, r)...)
-		}
-		return out, &answer.Metadata.Continue, nil
+		})
+		return out, &next, err
 	})
 	return all, err
 }

@@ -98,7 +98,8 @@ func everyKind() map[string]string {
 		"/apis/keda.sh/v1alpha1/scaledobjects": items(
 			one("demo", "s", `{"scaleTargetRef":{"name":"api"},"triggers":[{"authenticationRef":{"name":"aws"}},{"type":"cron"},{"authenticationRef":{"name":"aws","kind":"ClusterTriggerAuthentication"}}]}`),
 			one("web", "s", `{"scaleTargetRef":{"name":"web","kind":"StatefulSet"},"triggers":[{"authenticationRef":{"name":"aws"}}]}`)),
-		"/apis/keda.sh/v1alpha1/scaledjobs": items(one("demo", "j", `{"jobTargetRef":{"template":{"spec":{"serviceAccountName":"batch"}}},"triggers":[{"authenticationRef":{"name":"aws"}}]}`)),
+		"/apis/keda.sh/v1alpha1/scaledjobs": items(one("demo", "j", `{"jobTargetRef":{"template":{"spec":{"serviceAccountName":"batch"}}},"triggers":[{"authenticationRef":{"name":"aws"}},{"authenticationRef":{"name":"aws"}}]}`),
+			one("old", "j", `{"jobTargetRef":{"template":{"spec":{"serviceAccount":"batch"}}},"triggers":[{"authenticationRef":{"name":"aws","kind":"ClusterTriggerAuthentication"}}]}`)),
 		"/apis/cert-manager.io/v1/issuers": items(one("demo", "acme", `{"acme":{"solvers":[{"http01":{}},{"dns01":{"route53":{"auth":{"kubernetes":{"serviceAccountRef":{"name":"dns"}}}}}}]}}`),
 			one("demo", "own", `{"acme":{"solvers":[{"dns01":{"route53":{"region":"eu-west-1"}}}]}}`)),
 		"/apis/cert-manager.io/v1/clusterissuers":           items(one("", "acme", `{"acme":{"solvers":[{"dns01":{"route53":{"auth":{"kubernetes":{"serviceAccountRef":{"name":"dns"}}}}}}]}}`)),
@@ -127,6 +128,7 @@ func TestAnnotationReaders(t *testing.T) {
 		{Kind: "ClusterSecretStore", Name: "all", Field: jwtField, ServiceAccount: "demo/api"},
 		{Kind: "ClusterSecretStore", Name: "any", Field: jwtField, ServiceAccount: "*/api"},
 		{Kind: "ClusterTriggerAuthentication", Name: "aws", Field: "spec.podIdentity.provider: aws-eks", Scaled: []live.WorkloadRef{{Kind: "Deployment", Name: "demo/api"}}},
+		{Kind: "ClusterTriggerAuthentication", Name: "aws", Field: "spec.podIdentity.provider: aws-eks", ServiceAccount: "old/batch"},
 		{Kind: "Issuer", Namespace: "demo", Name: "acme", Field: dnsField, ServiceAccount: "demo/dns"},
 		{Kind: "PersistentVolume", Name: "pod", Field: "spec.csi.volumeAttributes.authenticationSource: pod", Mounted: true, Claim: "demo/data-web-0"},
 		{Kind: "SecretProviderClass", Namespace: "demo", Name: "db", Field: "spec.parameters.usePodIdentity is not true", Mounted: true},
@@ -182,7 +184,7 @@ func TestAnnotationReadersUnread(t *testing.T) {
 		o := w.observer(func(o *Options) { o.Kube = api })
 		s := w.observe(o)
 		wantGap(t, s, live.SourceReaders, scope, live.GapRefused, "")
-		if n := len(s.Facts().Readers); scope != "" && (n < 9 || n > 10) {
+		if n := len(s.Facts().Readers); scope != "" && (n < 10 || n > 11) {
 			t.Errorf("%s refused: %d readers, want all the others", path, n)
 		}
 		again, err := o.Again(t.Context(), Ask{})
@@ -191,7 +193,7 @@ func TestAnnotationReadersUnread(t *testing.T) {
 		api.mu.Lock()
 		maps.Copy(api.answers, everyKind())
 		api.mu.Unlock()
-		if s = w.observe(o); len(s.Gaps()) > 0 || len(s.Facts().Readers) != 11 {
+		if s = w.observe(o); len(s.Gaps()) > 0 || len(s.Facts().Readers) != 12 {
 			t.Errorf("%s granted again: gaps %v, %d readers", path, s.Gaps(), len(s.Facts().Readers))
 		}
 	}

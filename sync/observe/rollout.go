@@ -112,14 +112,9 @@ func readRollouts(ctx context.Context, client rest.Interface, path string) ([]ro
 		if token != nil {
 			more = *token
 		}
-		var answer struct {
-			Metadata struct{ Continue string }
-			Items    []rolloutSeen
-		}
-		if err := getJSON(ctx, client, path, more, &answer); err != nil {
-			return nil, nil, err
-		}
-		return answer.Items, &answer.Metadata.Continue, nil
+		var out []rolloutSeen
+		next, err := eachObject(ctx, client, path, more, func(r rolloutSeen) { out = append(out, r) })
+		return out, &next, err
 	})
 	return all, err
 }
