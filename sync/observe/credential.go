@@ -34,6 +34,10 @@ const podIdentityAudience = "pods.eks.amazonaws.com"
 // Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html
 var agentHosts = []string{"169.254.170.23", "fd00:ec2::23"}
 
+// Given says what each container of an admitted pod was given, as a look tells it of live
+// pods. The admission probe judges the pods by it that it asks about.
+func Given(p *corev1.Pod) []live.Container { return credentialsOf(p.Annotations, &p.Spec) }
+
 // credentialsOf says what each container of a pod, init containers first, was given at
 // admission. Only what is in the spec counts: envFrom is not resolved.
 func credentialsOf(annotations map[string]string, spec *corev1.PodSpec) []live.Container {

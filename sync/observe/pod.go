@@ -33,7 +33,7 @@ func podFacts(p *corev1.Pod) podSeen {
 			Fargate: p.Spec.SchedulerName == "fargate-scheduler" || p.Labels[eksPrefix+"fargate-profile"] != "" ||
 				strings.HasPrefix(p.Spec.NodeName, "fargate-ip-"),
 			Windows: operatingSystem(&p.Spec) == "windows", HostNetwork: p.Spec.HostNetwork,
-			Labels: kept(p.Labels, eksPrefix), Containers: credentialsOf(p.Annotations, &p.Spec),
+			Labels: kept(p.Labels, eksPrefix), Containers: Given(p),
 		},
 		agent: isAgent(p),
 	}
