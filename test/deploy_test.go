@@ -47,6 +47,7 @@ func TestDeployGrants(t *testing.T) {
 		{"iam/trust-pod-identity.json", "observe", nil, rights.Wants.TrustPodIdentity},
 		{"iam/trust-irsa.json", "observe", nil, rights.Wants.TrustIRSA},
 		{"iam/trust-other-account.json", "observe", []string{rights.Accounts}, rights.Wants.TrustAway},
+		{"kubernetes/base/admission.yaml", "repair", nil, rights.Wants.Admission},
 		{"kubernetes/overlays/observe/rbac.yaml", "observe", nil, rights.Wants.RBAC},
 		{"kubernetes/overlays/repair/rbac.yaml", "repair", nil, rights.Wants.RBAC},
 		{"../docs/permissions.md", "", nil, nil},

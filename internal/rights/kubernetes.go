@@ -55,6 +55,9 @@ func (w Wants) rules() (all, own []Rule) {
 			Rule{Resources: []string{"namespaces"}, Verbs: []string{"get"}, Why: "right before a write, and right after it"},
 			Rule{Resources: []string{"serviceaccounts"}, Verbs: []string{"get", "patch"}, Why: "as above; and one annotation at a time: a ServiceAccount is never created or deleted"})
 	}
+	if w.Mode == "migrate" {
+		all = append(all, Probe()...)
+	}
 	if w.has(APIAccess) {
 		all = append(all,
 			Rule{Group: "authentication.k8s.io", Resources: []string{"tokenreviews"}, Verbs: []string{"create"}, Why: "whose token it is that wants to read the API"},

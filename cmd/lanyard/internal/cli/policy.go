@@ -11,7 +11,7 @@ import (
 )
 
 // policyForms are what policy prints.
-var policyForms = []string{"markdown", "iam", "iam-other-account", "rbac", "trust-pod-identity", "trust-irsa", "trust-other-account"}
+var policyForms = []string{"markdown", "iam", "iam-other-account", "rbac", "admission", "trust-pod-identity", "trust-irsa", "trust-other-account"}
 
 func newPolicy(world World) *cobra.Command {
 	var (
@@ -33,6 +33,8 @@ a test holds it equal to the calls that lanyard makes.
   trust-pod-identity  that role's trust policy where lanyard runs on EKS Pod Identity
   trust-irsa          the same where lanyard runs on IRSA
   rbac                ClusterRole, Role and their bindings
+  admission           the ValidatingAdmissionPolicy that lets lanyard create pods as a
+                      dry run only, and its binding
   markdown            all of it, with the reason of each
   iam-other-account, trust-other-account
                       of the role by which lanyard enters another account
@@ -63,7 +65,7 @@ migrate: this release does not move workloads yet.`,
 				fmt.Fprintf(world.Stderr, "lanyard policy: feature %s needs no rights in this release\n", f)
 			}
 			answer := map[string]func() string{
-				"markdown": w.Markdown, "iam": w.IAM, "iam-other-account": w.IAMAway, "rbac": w.RBAC,
+				"markdown": w.Markdown, "iam": w.IAM, "iam-other-account": w.IAMAway, "rbac": w.RBAC, "admission": w.Admission,
 				"trust-pod-identity": w.TrustPodIdentity, "trust-irsa": w.TrustIRSA, "trust-other-account": w.TrustAway,
 			}[form]()
 			if answer == "" {
