@@ -56,6 +56,7 @@ var house = []room{
 	{path: "desired/gitsource", level: hands, below: hands, why: "a hand touches one part of the world and decides nothing"},
 	{path: "sync/observe", level: hands, below: hands, why: "the reading hand decides nothing, and cannot write because it cannot reach the writer"},
 	{path: "sync/apply", level: hands, below: hands, why: "the writing hand runs the plan it is given and decides nothing"},
+	{path: "migrate/probe", level: hands, below: hands, why: "the asking hand says what API servers answer; what answers mean together is decided in migrate"},
 	{path: "internal/hook", level: hands, why: "a hook only says: look now; what is not in its reach, a forged delivery cannot touch"},
 
 	{path: "sync", level: loop, below: hands, not: []string{"migrate"}, why: "the loop declares the interfaces it needs and is given the hands, so it runs without a world in tests and without writers in observe mode"},
@@ -83,6 +84,7 @@ var fences = []struct{ from, to, why string }{
 	{"desired/gitsource", "sync/apply", handsApart},
 	{"sync/observe", "sync/apply", "plan and diff are built without the writers (law 7): observe importing apply would build them in"},
 	{"sync/observe", "desired/gitsource", handsApart},
+	{"migrate/probe", "sync/observe", "the probe is given observe's judgement of a pod and asks on its own, or an asking hand would come with every reader and its clients"},
 	{"sync/apply", "sync/observe", handsApart},
 	{"sync/apply", "desired/gitsource", handsApart},
 	{"...", "internal/sandbox/...", "a shipped room that leans on the double works in the sandbox and nowhere else; only the mouth offers it, as a command"},
@@ -107,7 +109,7 @@ var libraries = []library{
 	},
 	{
 		prefixes: []string{"k8s.io/", "sigs.k8s.io/", "gopkg.in/evanphx/json-patch.v4"}, sdk: true,
-		rooms: []string{"sync/observe", "sync/apply", "internal/app", "internal/sandbox/..."},
+		rooms: []string{"sync/observe", "sync/apply", "migrate/probe", "internal/app", "internal/sandbox/..."},
 		why:   "what decides must run without Kubernetes and its types; only hands hold clients, the wiring configures them, the sandbox serves them",
 	},
 	{
