@@ -61,10 +61,9 @@ func Take(snap *live.Snapshot, o diff.Options) (Census, error) {
 		}
 	}
 	for i := range all {
-		if all[i].wrong = append(all[i].wrong, cluster...); all[i].wrong == nil {
-			all[i].settle(snap, o)
-		}
+		all[i].wrong = append(all[i].wrong, cluster...)
 	}
+	settle(all, snap, o)
 	var c Census
 	texts := map[string]*strings.Builder{}
 	for i := range all {
@@ -157,36 +156,62 @@ func (e *entry) tuning(annotations map[string]string) {
 }
 
 // settle finds the width of the trust statement that stands, by trying each, the
-// narrowest first. Where none fits, what is wrong with the narrowest is told.
-func (e *entry) settle(snap *live.Snapshot, o diff.Options) {
-	var first []string
-	for _, w := range []identity.Width{identity.WidthPinned, identity.WidthCluster, identity.WidthAccount, identity.WidthBare} {
-		if w.NeedsSessionTags() && !e.m.PodIdentity.SessionTags {
-			continue
-		}
-		e.m.PodIdentity.Trust = w
-		r := diff.Compare(desired.State{Cluster: snap.Cluster().Name, Mappings: []desired.Mapping{e.m}}, snap, o)
-		var wrong []string
-		for _, f := range r.Findings {
-			if f.Subject == e.m.Subject {
-				wrong = append(wrong, string(f.Kind)+": "+f.Message)
-			}
-		}
-		for _, what := range r.Judged[0].Unknown {
-			wrong = append(wrong, "not read: "+what)
-		}
-		if len(wrong) == 0 {
-			return
-		}
-		if first == nil {
-			first = wrong
-		}
-		if e.m.Mechanism == identity.IRSA {
-			break // it has no width
+// narrowest first. Where none fits, what is wrong with the narrowest is told. All are
+// compared at once: a comparison looks at the whole cluster, however little is asked.
+func settle(all []entry, snap *live.Snapshot, o diff.Options) {
+	var open []*entry
+	for i := range all {
+		if all[i].wrong == nil {
+			open = append(open, &all[i])
 		}
 	}
-	e.m.PodIdentity.Trust = identity.WidthPinned
-	e.wrong = first
+	first := map[*entry][]string{} // what was wrong with the narrowest
+	for _, width := range []identity.Width{identity.WidthPinned, identity.WidthCluster, identity.WidthAccount, identity.WidthBare} {
+		var tried, later []*entry
+		state := desired.State{Cluster: snap.Cluster().Name}
+		for _, e := range open {
+			if width.NeedsSessionTags() && !e.m.PodIdentity.SessionTags {
+				later = append(later, e)
+				continue
+			}
+			e.m.PodIdentity.Trust = width
+			tried, state.Mappings = append(tried, e), append(state.Mappings, e.m)
+		}
+		wrong := differences(diff.Compare(state, snap, o))
+		for _, e := range tried {
+			now := wrong[e.m.Subject]
+			if len(now) == 0 {
+				continue
+			}
+			if first[e] == nil {
+				first[e] = now
+			}
+			if e.m.Mechanism == identity.IRSA { // that has no width
+				e.wrong = now
+			} else {
+				later = append(later, e)
+			}
+		}
+		open = later
+	}
+	for _, e := range open {
+		e.m.PodIdentity.Trust, e.wrong = identity.WidthPinned, first[e]
+	}
+}
+
+// differences are what is wrong with each mapping, and what was not read of it.
+func differences(r diff.Result) map[identity.Subject][]string {
+	out := map[identity.Subject][]string{}
+	for _, f := range r.Findings {
+		out[f.Subject] = append(out[f.Subject], string(f.Kind)+": "+f.Message)
+	}
+	for i := range r.Judged {
+		for _, what := range r.Judged[i].Unknown {
+			s := r.Judged[i].Mapping.Subject
+			out[s] = append(out[s], "not read: "+what)
+		}
+	}
+	return out
 }
 
 // text is the document, with what was found as comments before it.

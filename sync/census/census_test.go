@@ -2,6 +2,7 @@ package census_test
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -198,5 +199,37 @@ func TestGaps(t *testing.T) {
 			continue
 		}
 		settled(t, c, state, r)
+	}
+}
+
+// TestCost: twice the cluster costs about twice, and not four times: each ServiceAccount
+// is compared with the whole cluster once. It is not parallel: it counts what the process
+// allocates.
+func TestCost(t *testing.T) {
+	cost := func(n int) float64 {
+		f, err := live.DecodeFacts(examples.Live)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one := f.ServiceAccounts[slices.IndexFunc(f.ServiceAccounts, func(a live.ServiceAccount) bool { return a.Namespace == "demo" && a.Name == "s3-reader" })]
+		for i := range n {
+			one.Name = fmt.Sprintf("app-%04d", i)
+			f.ServiceAccounts = append(f.ServiceAccounts, one)
+		}
+		snap, err := live.New(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if _, err := census.Take(snap, diff.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		runtime.ReadMemStats(&after)
+		return float64(after.TotalAlloc - before.TotalAlloc)
+	}
+	cost(10) // what is made once
+	if small, large := cost(300), cost(1200); large > 7*small {
+		t.Errorf("a cluster four times as large costs %.1f times as much", large/small)
 	}
 }

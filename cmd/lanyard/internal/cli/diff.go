@@ -144,6 +144,7 @@ func isURL(live string) bool {
 // running daemon's, or a file's.
 func (w *where) snapshot(ctx context.Context, world World, o app.Options) (*live.Snapshot, error) {
 	if !isURL(w.live) {
+		o.Progress("reading the snapshot")
 		return readSnapshot(w.live)
 	}
 	o.Progress("asking the daemon")
