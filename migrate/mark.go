@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/sync/diff"
 )
 
 // RolledBackMark is the annotation of a ServiceAccount whose migration failed and was
 // rolled back: lanyard.io/rolled-back: <digest> <time>[,<time before>] <reason>.
-const RolledBackMark = "lanyard.io/rolled-back"
+const RolledBackMark = diff.RolledBackMark
 
 // repeatedly is how close two rollbacks must be to hold whatever the mapping says.
 const repeatedly = 24 * time.Hour

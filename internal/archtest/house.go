@@ -39,6 +39,7 @@ type room struct {
 var house = []room{
 	{path: "internal/identity", level: words, why: "words that everyone shares depend on nobody, or they would drag the house along"},
 	{path: "internal/remedy", level: words, why: "every level classes its errors by remedy, so the classes depend on nobody"},
+	{path: "internal/bugs", level: words, why: "deliberate bugs sit where the lines are that must not be wrong, at every level"},
 	{path: "internal/rights", level: words, why: "what lanyard needs is a table that is read before lanyard runs; it asks nobody"},
 
 	{path: "sync/trust", level: documents, below: documents, why: "a trust policy is judged from its text alone, so that the judgement can be tested and replayed"},

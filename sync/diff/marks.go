@@ -14,6 +14,8 @@ const (
 	TagMapping   = "lanyard.io/mapping" // on associations: namespace/name of the mapping
 	FieldManager = "lanyard"            // of annotations, in managedFields
 	PauseMark    = "lanyard.io/pause"   // on ServiceAccounts and Namespaces: stops steps forward
+
+	RolledBackMark = "lanyard.io/rolled-back" // on ServiceAccounts: a move failed and was taken back
 )
 
 // The annotations that EKS's webhook reads.

@@ -106,15 +106,19 @@ func (j *Judged) uninjected(p live.Pod) string {
 	if why == "" {
 		return ""
 	}
-	if wired := j.wiredSince(); !wired.IsZero() && p.CreatedAt.Before(wired) {
+	if wired := j.WiredSince(); !wired.IsZero() && p.CreatedAt.Before(wired) {
 		return why + "; it is older than its wiring: recreate it"
 	}
 	return why + ": recreate it"
 }
 
-// wiredSince returns when what a pod admitted now would get was put in place, if the
+// Uninjected reports whether a pod came up without credentials that work, while the
+// subject is wired.
+func (j *Judged) Uninjected(p live.Pod) bool { return j.uninjected(p) != "" }
+
+// WiredSince returns when what a pod admitted now would get was put in place, if the
 // live world dates it.
-func (j *Judged) wiredSince() time.Time {
+func (j *Judged) WiredSince() time.Time {
 	if j.On == identity.PodIdentity {
 		return j.Association.CreatedAt
 	}

@@ -149,6 +149,12 @@ func (j *Judged) compareTrust(snap *live.Snapshot, opts Options) {
 	}
 }
 
+// Allows reports whether the role's trust policy surely lets the subject in by a
+// mechanism.
+func (j *Judged) Allows(c identity.Cluster, m identity.Mechanism, opts Options) bool {
+	return j.Document != nil && !slices.ContainsFunc(j.Requests(c, m, opts), func(r trust.Request) bool { return j.Document.Evaluate(r).Decision != trust.Allow })
+}
+
 // RoleInUse returns the role that a pod admitted now would get.
 func (j *Judged) RoleInUse() string {
 	if j.On == identity.PodIdentity {

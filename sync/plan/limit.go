@@ -56,10 +56,10 @@ func (b *builder) limit() {
 // 1 everything else, 2 what failed within the last hour.
 func (b *builder) urgency(s Step) int {
 	switch _, failed := b.memory.Failed[s.ID()]; {
+	case s.Rescue, s.Effect == Widen && !failed:
+		return 0
 	case failed:
 		return 2
-	case s.Effect == Widen:
-		return 0
 	}
 	return 1
 }
@@ -90,11 +90,11 @@ func (b *builder) refuse(s Step, taken, removals int) *Hold {
 	switch {
 	case a.Terminating || ns.Terminating:
 		return &Hold{Reason: Terminating, Message: "the ServiceAccount or its namespace is being deleted; not done: " + s.Action.String()}
-	case s.Effect != Widen && presence == live.Unknown:
+	case s.Effect != Widen && !s.Rescue && presence == live.Unknown:
 		return &Hold{Reason: Blind, Message: "the namespace cannot be read, so it may be paused; not done: " + s.Action.String()}
-	case s.Effect != Widen && why != "":
+	case s.Effect != Widen && !s.Rescue && why != "":
 		return &Hold{Reason: Paused, Message: "paused: " + why + "; not done: " + s.Action.String()}
-	case taken >= b.in.Policy.ChangesPerRound:
+	case taken >= b.in.Policy.ChangesPerRound && !s.Rescue:
 		return &Hold{Reason: ChangeBudget, NotBefore: b.now,
 			Message: fmt.Sprintf("%d changes are planned for this round already (budgets.changesPerRound); next round: %s", taken, s.Action)}
 	case s.Removes() && removals >= b.in.Policy.RemovalsPerHour:

@@ -57,6 +57,7 @@ type Step struct {
 	Action  Action
 	Guards  []Guard // all must hold on a fresh look, or the step is not taken
 	Because string  // why, for a person
+	Rescue  bool    // takes a failed move back, or keeps pods from harm: no pause and no budget of changes stops it
 }
 
 // ID is a hash of what the step does: the same step has the same ID in every round.
@@ -126,10 +127,25 @@ const (
 	ClusterMismatch Reason = "cluster-mismatch" // the API server is not that of the cluster
 )
 
+// The reasons of moves besides. Those of package migrate's own list have the same words.
+const (
+	NotEligible    Reason = "not-eligible"   // Pod Identity cannot serve the workload, or it is not known to
+	Waiting        Reason = "waiting"        // for pods, a rollout or an answer that is on its way
+	Held           Reason = "held"           // migration.hold
+	OutsideWindow  Reason = "outside-window" // migration.window
+	Concurrency    Reason = "concurrency"    // as many as may be are on their way
+	ProbeRefused   Reason = "probe-refused"
+	ProbeUnguarded Reason = "probe-unguarded"
+	NoProof        Reason = "no-proof"
+	NoRunYet       Reason = "no-run-yet"
+	RolledBack     Reason = "rolled-back"
+)
+
 // Reasons returns the closed list, for documentation and its test.
 func Reasons() []Reason {
 	return []Reason{OwnerMustAct, Settling, Blind, Undecidable, InTransition, RestartNeeded, NotHitless, InUse, Paused,
-		Terminating, GuardRail, CannotBe, TrustFull, WriteConflict, PruneOff, RemovalBudget, MassRemoval, ChangeBudget, ClusterMismatch}
+		Terminating, GuardRail, CannotBe, TrustFull, WriteConflict, PruneOff, RemovalBudget, MassRemoval, ChangeBudget, ClusterMismatch,
+		NotEligible, Waiting, Held, OutsideWindow, Concurrency, ProbeRefused, ProbeUnguarded, NoProof, NoRunYet, RolledBack}
 }
 
 // Hold is something that is not done in this round, with the reason and, where a

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/bugs"
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/live"
@@ -36,6 +37,7 @@ type Input struct {
 	Snapshot *live.Snapshot
 	Policy   Policy
 	Memory   Memory
+	Moves    map[identity.Subject]Move // of those that package migrate moves; nil but in mode migrate
 }
 
 // Repair plans what one round does about drift and orphans. The memory that it
@@ -120,6 +122,7 @@ func (b *builder) repair(j *diff.Judged) {
 		b.hold(Hold{Subject: subject, Plane: p, Reason: r, Message: fmt.Sprintf(format, args...)})
 	}
 	b.noteTrust(j)
+	move, moves := b.in.Moves[subject]
 	switch {
 	case j.Class == diff.Held:
 		reason := CannotBe
@@ -131,13 +134,15 @@ func (b *builder) repair(j *diff.Judged) {
 				say(reason, diff.PlaneGit, "%s", f.Message)
 			}
 		}
-	case j.Class == diff.Blind:
+	case j.Class == diff.Blind && !bugs.On("unknown is absent"):
 		say(Blind, "", "nothing is written while these cannot be read: %s", strings.Join(j.Unknown, ", "))
-	case j.Class == diff.Rest:
+	case j.Class == diff.Rest && !moves:
 	case b.terminating(j):
 		say(Terminating, diff.PlaneServiceAccount, "the ServiceAccount or its namespace is being deleted")
 	case j.Lacks(diff.ServiceAccountMissing):
 		say(OwnerMustAct, diff.PlaneServiceAccount, "create ServiceAccount %s, or take its mapping out of Git", subject)
+	case moves:
+		b.move(j, move)
 	case j.Class == diff.Transition:
 		// What the pods are on must go on working until they are moved.
 		if lives := j.LivesOn(); lives != identity.None {
@@ -185,11 +190,19 @@ func trustCondition(j *diff.Judged) string {
 // to be relied on comes first: the trust policy, then, once that has been seen to
 // allow for settle, the annotation or the association.
 func (b *builder) repairDrift(j *diff.Judged) {
+	if b.mendDrift(j) {
+		b.restartNeeded(j)
+	}
+}
+
+// mendDrift is repairDrift without a word about pods. It reports whether steps forward
+// may be taken.
+func (b *builder) mendDrift(j *diff.Judged) (forward bool) {
 	ready := b.repairTrust(j, j.Wanted)
 	b.restoreOld(j)
 	if why := b.paused(j); why != "" {
 		b.hold(Hold{Subject: j.Mapping.Subject, Reason: Paused, Message: "paused: " + why})
-		return
+		return false
 	}
 	switch j.Wanted {
 	case identity.IRSA:
@@ -198,7 +211,7 @@ func (b *builder) repairDrift(j *diff.Judged) {
 	case identity.PodIdentity:
 		b.association(j, ready)
 	}
-	b.restartNeeded(j)
+	return true
 }
 
 // restartNeeded says that pods must be made again to pick up what stands now.
@@ -272,7 +285,7 @@ func (b *builder) annotation(j *diff.Judged, ready bool, key, value string) {
 		Action: SetAnnotation{UID: a.UID, Key: key, Value: value, Old: old, Force: old != "" && m.Adopt.Annotation},
 		Guards: []Guard{
 			AnnotationIs{Subject: m.Subject, UID: a.UID, Key: key, Value: old},
-			AssociationIs{Subject: m.Subject},
+			AssociationIs{Subject: m.Subject, ID: j.Association.ID, Role: j.Association.Role},
 			TrustAllows{Role: m.Role, Requests: j.Requests(b.cluster, identity.IRSA, b.in.Policy.Diff)},
 		},
 		Because: fmt.Sprintf("Git asks for %s=%s at %s", key, value, m.At)})
@@ -302,6 +315,9 @@ func (b *builder) association(j *diff.Judged, ready bool) {
 	switch {
 	case j.Lacks(diff.AssociationForeign):
 		b.foreignAssociation(j)
+	case j.Lacks(diff.AssociationMissing) && j.ServiceAccount.Annotations[diff.RolledBackMark] != "":
+		b.hold(Hold{Subject: m.Subject, Plane: diff.PlaneAssociation, Reason: RolledBack,
+			Message: "a move to Pod Identity was rolled back, so the association is not made again by a repair; lanyard retry takes the mark away"})
 	case j.Lacks(diff.AssociationMissing):
 		if b.target(j) || !b.mayCross(j, ready, diff.PlaneAssociation, "the association is created") {
 			return

@@ -395,16 +395,24 @@ func (b *builder) try(s Step) (planned bool) {
 	}
 	h := Hold{Subject: s.Subject, Plane: s.Plane, Reason: WriteConflict,
 		Message: fmt.Sprintf("another writer (%s) undid this %d times within an hour, so lanyard stops: %s", b.opponent(s), n, s.Action)}
-	if p, restores := s.Action.(PutTrustStatement); restores && s.Effect == Widen && b.needed(s.Subject, p.Grant.Mechanism) {
+	if p, restores := s.Action.(PutTrustStatement); restores && s.Effect == Widen && (b.needed(s.Subject, p.Grant.Mechanism) || b.armed(s.Subject) == p.Grant.Mechanism) {
 		if !b.now.Before(last.Add(slowdown)) {
 			b.step(s)
 			return true
 		}
 		h.NotBefore = last.Add(slowdown)
-		h.Message += "; live pods depend on it, so it is restored every " + slowdown.String()
+		h.Message += "; pods depend on it, so it is restored every " + slowdown.String()
 	}
 	b.hold(h)
 	return false
+}
+
+// armed returns the mechanism that a pod of a subject, admitted now, would be given.
+func (b *builder) armed(s identity.Subject) identity.Mechanism {
+	if j := b.judged(s); j != nil {
+		return j.On
+	}
+	return identity.None
 }
 
 // needed reports whether live pods of a subject use a mechanism.

@@ -1,0 +1,114 @@
+package plan
+
+import (
+	"fmt"
+
+	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/sync/diff"
+	"github.com/lanyard-io/lanyard/sync/trust"
+)
+
+// Move is what package migrate wants of one subject that is on its way from one
+// mechanism to the other. The planner of repairs takes it in, so that no subject is
+// planned for twice in a round, and so that every step passes the same guard rails,
+// budgets and conflicts.
+type Move struct {
+	Subject identity.Subject
+	// Prepare makes the wanted side ready while the other one is armed: its trust; and
+	// towards IRSA, once that has settled, the annotations.
+	Prepare bool
+	// Let names the sides that the role's trust must let in besides.
+	Let []identity.Mechanism
+	// Alone leaves the mapping's drift as it is: what Git asks for is not what is
+	// wanted now.
+	Alone bool
+	// Steps are taken once everything that they rest on stands: not in a round that
+	// writes anything else for the subject.
+	Steps []Step
+	Holds []Hold
+	// Seen are conditions that hold now: the memory dates them, and forgets the others.
+	Seen []string
+}
+
+// move plans for a subject that package migrate moves.
+func (b *builder) move(j *diff.Judged, m Move) {
+	for _, condition := range m.Seen {
+		b.since(condition)
+	}
+	ready := true
+	switch {
+	case m.Alone || j.Class == diff.Transition:
+		if lives := j.LivesOn(); lives != identity.None && lives != j.Wanted {
+			ready = b.repairTrust(j, lives) // what the pods are on must go on working until they are moved
+		}
+	default:
+		b.mendDrift(j)
+	}
+	for _, side := range m.Let {
+		ready = b.repairTrust(j, side) && ready
+	}
+	if m.Prepare {
+		b.prepare(j)
+	}
+	b.plan.Holds = append(b.plan.Holds, m.Holds...)
+	for _, s := range m.Steps {
+		if b.busy(j.Mapping.Subject) {
+			return // what the step rests on is being written: after a fresh look
+		}
+		if ready || s.Rescue {
+			b.moveStep(j, s)
+		}
+	}
+}
+
+// prepare makes the wanted side ready, as [builder.repairDrift] would if it were armed.
+func (b *builder) prepare(j *diff.Judged) {
+	ready := b.repairTrust(j, j.Wanted)
+	if j.Wanted == identity.IRSA {
+		ready = b.provider(j) && ready
+		b.annotations(j, ready)
+		return
+	}
+	b.target(j)
+}
+
+// moveStep plans one step of a move. One that takes trust away is held against
+// everybody who lives on the role.
+func (b *builder) moveStep(j *diff.Judged, s Step) {
+	role, edits := editedRole(s.Action)
+	if !edits {
+		b.try(s)
+		return
+	}
+	hold := func(r Reason, format string, args ...any) {
+		b.hold(Hold{Subject: s.Subject, Plane: s.Plane, Reason: r, Message: fmt.Sprintf(format, args...)})
+	}
+	doc := b.document(role)
+	if doc == nil {
+		hold(Undecidable, "the trust policy of role %s cannot be read as one, so it is not edited", role.Name)
+		return
+	}
+	var edit trust.Edit
+	var err error
+	switch a := s.Action.(type) {
+	case DropTrustStatement:
+		edit, err = doc.RemoveSid(a.Sid)
+	case RevokeTrust:
+		edit, err = doc.Remove(a.Request)
+	default:
+		panic("plan: a move with a step that is not its own: " + s.Action.Kind())
+	}
+	switch {
+	case err != nil:
+		hold(OwnerMustAct, "the trust policy of role %s is not narrowed: %v", role.Name, err)
+		return
+	case !edit.Changed:
+		return // another step of this round takes it out already
+	}
+	if user := b.loses(role, doc, edit.Document); user != "" {
+		hold(InUse, "the trust policy of role %s is not narrowed: %s lives on what it would lose", role.Name, user)
+		return
+	}
+	s.Guards = append([]Guard{TrustIs{Role: role, Digest: doc.Digest()}}, s.Guards...)
+	b.edit(edit, s)
+}
