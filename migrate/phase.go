@@ -3,6 +3,7 @@ package migrate
 import (
 	"fmt"
 
+	"github.com/lanyard-io/lanyard/internal/bugs"
 	"github.com/lanyard-io/lanyard/internal/identity"
 )
 
@@ -70,13 +71,13 @@ func (s Standing) Phase() Phase {
 		return PhaseRolledBack
 	case s.Foreign:
 		return PhasePending
-	case s.Armed != s.Wanted && s.Trusted && s.Ready:
+	case s.Armed != s.Wanted && (s.Trusted && s.Ready || bugs.On("cross before widen")):
 		return PhaseWidened
 	case s.Armed != s.Wanted:
 		return PhasePending
-	case !s.Trusted, s.Moving:
+	case (!s.Trusted || s.Moving) && !bugs.On("narrow in the crossing round"):
 		return PhaseCrossing
-	case s.OldWired && s.Proven:
+	case s.OldWired && (s.Proven || bugs.On("narrow ungated")):
 		return PhaseNarrowing
 	case s.OldWired:
 		return PhaseSoaking

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/bugs"
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/live"
@@ -19,6 +20,9 @@ type Evidence struct {
 	// Settled reports whether the wanted side of a subject has been seen ready for the
 	// settling time; nil takes what is ready now for settled.
 	Settled func(identity.Subject) bool
+	// Soaking tells since when all pods of a subject have been seen on the wanted side;
+	// nil has seen none.
+	Soaking func(identity.Subject) time.Time
 	// Proven reports whether something has shown that a subject uses the wanted side;
 	// nil knows of nothing but what mappings declare.
 	Proven func(identity.Subject) bool
@@ -55,7 +59,7 @@ func (a *Assessor) Resolve(m desired.Mapping) desired.Mapping {
 // it could not be, ok is false. Declared is the mapping as Git has it: the mark of a
 // rollback is held against it.
 func (a *Assessor) Stand(j *diff.Judged, declared desired.Mapping, e Evidence) (s Standing, holds []Reason, ok bool) {
-	if j.Wanted != identity.IRSA && j.Wanted != identity.PodIdentity || len(j.Unknown) > 0 {
+	if j.Wanted != identity.IRSA && j.Wanted != identity.PodIdentity || len(j.Unknown) > 0 && !bugs.On("unknown is absent") {
 		return Standing{}, nil, false
 	}
 	f := footing{Assessor: a, j: j, m: j.Mapping, e: e}
@@ -96,7 +100,7 @@ func (f *footing) rolledBack(declared desired.Mapping) bool {
 		f.hold(RolledBack, "a mark of a rollback stands that cannot be read: "+err.Error(), fix, fact)
 		return true
 	}
-	if !m.Holds(declared) {
+	if !m.Holds(declared) || bugs.On("forget the mark") {
 		return false
 	}
 	f.hold(RolledBack, "it was tried and rolled back: "+cmp.Or(m.Reason, "no reason was noted"), fix, fact)
@@ -252,13 +256,31 @@ func (f *footing) inUse() bool {
 	return false
 }
 
-// soakUntil is when the soak time of what runs now is over.
+// soakUntil is when the soak time is over. It began when the last owner got its first pod
+// on the wanted side, or when all were first seen there: pods that come and go since, for
+// an autoscaler or a CronJob, do not begin it anew.
 func (f *footing) soakUntil() time.Time {
-	last := f.j.Association.CreatedAt
+	first := map[live.WorkloadRef]time.Time{}
 	for _, p := range f.j.Pods {
-		if p.Uses(f.j.Wanted) && p.CreatedAt.After(last) {
-			last = p.CreatedAt
+		if at, known := first[p.Owner]; p.Uses(f.j.Wanted) && (!known || p.CreatedAt.Before(at)) {
+			first[p.Owner] = p.CreatedAt
 		}
 	}
-	return last.Add(f.m.Migration.Soak)
+	var begun time.Time
+	for _, at := range first {
+		begun = latest(begun, at)
+	}
+	if f.e.Soaking != nil {
+		if at := f.e.Soaking(f.m.Subject); !at.IsZero() && at.Before(begun) {
+			begun = at
+		}
+	}
+	return latest(begun, f.j.Association.CreatedAt).Add(f.m.Migration.Soak)
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
