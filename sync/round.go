@@ -47,11 +47,22 @@ type Ledger interface {
 	Removing(ctx context.Context, at []time.Time) error
 }
 
+// Planner plans how workloads get from one mechanism to the other.
+type Planner interface {
+	// Resolve turns auto into what it means now, before Git and the live world are
+	// compared.
+	Resolve(state desired.State, s *live.Snapshot) desired.State
+	// Moves plans what is next for each mapping that is on its way. State is what Git
+	// wants as declared; in is what the planner of repairs will be given besides.
+	Moves(ctx context.Context, state desired.State, in plan.Input) map[identity.Subject]plan.Move
+}
+
 // Options are what a loop is made of.
 type Options struct {
 	Source   Source
 	Observer Observer
 	Applier  Applier // nil: nothing can be written
+	Planner  Planner // nil: nothing is moved from one mechanism to the other
 	Ledger   Ledger  // nil: removals count in this process only
 	Mode     desired.Mode
 	Policy   plan.Policy
@@ -84,6 +95,10 @@ func New(opts Options) *Loop {
 
 // Snapshot returns what the last round saw; nil before the first.
 func (l *Loop) Snapshot() *live.Snapshot { return l.last.snapshot }
+
+// State returns what Git wanted in the last round, as declared. It must not be called
+// during a round.
+func (l *Loop) State() desired.State { return l.last.state }
 
 // Removals counts the removals of the last hour.
 func (l *Loop) Removals() int { return len(l.memory.Removals()) }
@@ -140,11 +155,17 @@ func (l *Loop) pass(ctx context.Context, r report.Round, only []identity.Subject
 	state, snapshot := l.last.state, l.last.snapshot
 	r.Revision, r.Mappings, r.Held = state.Revision, len(state.Mappings), state.Held
 	r.Gaps = snapshot.Gaps()
-	r.Result = diff.Compare(state, snapshot, l.opts.Policy.Diff)
+	resolved := state
+	if l.opts.Planner != nil {
+		resolved = l.opts.Planner.Resolve(state, snapshot)
+	}
+	r.Result = diff.Compare(resolved, snapshot, l.opts.Policy.Diff)
 	l.date(r.Result.Findings)
-	r.Plan, l.memory = plan.Repair(plan.Input{
-		Revision: state.Revision, Result: r.Result, Snapshot: snapshot, Policy: l.opts.Policy, Memory: l.memory,
-	})
+	in := plan.Input{Revision: state.Revision, Result: r.Result, Snapshot: snapshot, Policy: l.opts.Policy, Memory: l.memory}
+	if l.opts.Planner != nil && !r.Result.Mismatch() {
+		in.Moves = l.opts.Planner.Moves(ctx, state, in)
+	}
+	r.Plan, l.memory = plan.Repair(in)
 	if only != nil {
 		// Nothing is narrowed on what others looked like a minute ago (design.md, law 6).
 		r.Plan.Steps = slices.DeleteFunc(r.Plan.Steps, func(s plan.Step) bool { return s.Removes() || !slices.Contains(only, s.Subject) })
