@@ -104,18 +104,7 @@ func (w *annotationDrop) prepare(_ context.Context, fresh *live.Snapshot) (strin
 }
 
 func (w *annotationDrop) write(ctx context.Context) error {
-	type operation struct {
-		Op    string `json:"op"`
-		Path  string `json:"path"`
-		Value string `json:"value,omitempty"`
-	}
-	// RFC 6901: ~ and / are escaped in a path.
-	path := "/metadata/annotations/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(w.action.Key)
-	patch, err := json.Marshal([]operation{
-		{Op: "test", Path: "/metadata/uid", Value: w.action.UID},
-		{Op: "test", Path: path, Value: w.action.Old},
-		{Op: "remove", Path: path},
-	})
+	patch, err := dropPatch(w.action.UID, w.action.Key, w.action.Old)
 	if err != nil {
 		return remedy.Mark(remedy.Halt, err)
 	}

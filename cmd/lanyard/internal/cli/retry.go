@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lanyard-io/lanyard/internal/app"
+	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/migrate"
+)
+
+func newRetry(world World, talk *voice) *cobra.Command {
+	var (
+		w   where
+		dry bool
+	)
+	cmd := &cobra.Command{
+		Use:   "retry namespace/serviceaccount...",
+		Short: "Let a workload that was rolled back be moved again",
+		Long: `Take the mark of a rollback (annotation lanyard.io/rolled-back) off ServiceAccounts.
+
+A workload whose move failed is back on the mechanism before, and is not tried again until
+its mapping changes. When what was wrong is mended outside of Git (a new image, a node
+agent), take the mark away: the daemon tries again in its next round. The mark says when
+the move failed, and why.
+
+Exit code 0: every mark is gone. 1: one could not be taken away, or there was none.`,
+		Example: `  # What does the mark say? (writes nothing)
+  lanyard retry demo/s3-reader --dry-run
+
+  lanyard retry demo/s3-reader demo/uploader`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			subjects, err := subjectsOf(args)
+			if err != nil {
+				return err
+			}
+			o := app.Options{Kubeconfig: w.kubeconfig, Context: w.context}
+			failed := 0
+			err = app.Retry(cmd.Context(), o, subjects, dry, func(s identity.Subject, m migrate.Mark, err error) {
+				switch {
+				case errors.Is(err, app.ErrNoMark):
+					failed++
+					talk.say(fmt.Sprintf("%s bears no mark of a rollback: nothing holds it", s))
+				case err != nil:
+					failed++
+					talk.say(err.Error())
+				case dry:
+					fmt.Fprintf(world.Stdout, "%s was rolled back%s: %s\n", s, when(m), printable(cmp.Or(m.Reason, "no reason was noted")))
+				default:
+					fmt.Fprintf(world.Stdout, "%s will be tried again; it was rolled back%s: %s\n", s, when(m), printable(cmp.Or(m.Reason, "no reason was noted")))
+				}
+			})
+			if err == nil && failed > 0 {
+				err = fmt.Errorf("%d of %d marks were not taken away", failed, len(subjects))
+			}
+			return err
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&w.kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: as kubectl finds it)")
+	f.StringVar(&w.context, "context", "", "context of the kubeconfig")
+	f.BoolVar(&dry, "dry-run", false, "only say what the marks say")
+	return cmd
+}
+
+// when says when a workload was rolled back, as far as its mark tells.
+func when(m migrate.Mark) string {
+	if len(m.At) == 0 {
+		return ""
+	}
+	return " at " + m.At[0].UTC().Format(time.RFC3339)
+}
+
+// subjectsOf reads namespace/name words.
+func subjectsOf(args []string) ([]identity.Subject, error) {
+	var out []identity.Subject
+	for _, a := range args {
+		namespace, name, ok := strings.Cut(a, "/")
+		if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
+			return nil, fmt.Errorf("%q is not a ServiceAccount: write namespace/name", a)
+		}
+		out = append(out, identity.Subject{Namespace: namespace, ServiceAccount: name})
+	}
+	return out, nil
+}
