@@ -517,28 +517,28 @@ func (f *fleet) take(step plan.Step) error {
 // fair holds a step that ends pods to what design.md section 6 promises of it.
 func (f *fleet) fair(step plan.Step) error {
 	s := f.subject(step.Subject)
-	switch a := step.Action.(type) {
-	case plan.EvictPod, plan.RestartWorkload:
-		if f.now.Before(f.outage) && f.now.Sub(f.down) > 15*time.Second {
-			return fmt.Errorf("%s while new pods get no credentials", step.Action)
-		}
-		if evict, is := a.(plan.EvictPod); is && s.broken && s.annotations[migrate.RolledBackMark] == "" && s.m.Mechanism != identity.IRSA {
-			for _, o := range s.owners {
-				ready, hit := 0, false
-				for _, p := range o.pods {
-					if p.ready {
-						ready++
-						hit = hit || "uid-"+p.name == evict.UID
-					}
-				}
-				if hit && ready < o.replicas {
-					return fmt.Errorf("%s: one of %s is down already", step.Action, o.name)
-				}
+	evict, evicts := step.Action.(plan.EvictPod)
+	_, restarts := step.Action.(plan.RestartWorkload)
+	if (evicts || restarts) && f.now.Before(f.outage) && f.now.Sub(f.down) > 15*time.Second {
+		return fmt.Errorf("%s while new pods get no credentials", step.Action)
+	}
+	marked := s.annotations[migrate.RolledBackMark] != ""
+	if _, creates := step.Action.(plan.CreateAssociation); creates && s.broken && s.created > 0 && s.association == nil && marked {
+		return fmt.Errorf("%s: it was tried, and rolled back", step.Action)
+	}
+	if !evicts || !s.broken || marked || s.m.Mechanism == identity.IRSA {
+		return nil
+	}
+	for _, o := range s.owners {
+		ready, hit := 0, false
+		for _, p := range o.pods {
+			if p.ready {
+				ready++
+				hit = hit || "uid-"+p.name == evict.UID
 			}
 		}
-	case plan.CreateAssociation:
-		if s.broken && s.created > 0 && s.association == nil && s.annotations[migrate.RolledBackMark] != "" {
-			return fmt.Errorf("%s: it was tried, and rolled back", step.Action)
+		if hit && ready < o.replicas {
+			return fmt.Errorf("%s: one of %s is down already", step.Action, o.name)
 		}
 	}
 	return nil

@@ -222,7 +222,7 @@ func (f *fleet) rests(s *simSubject, want identity.Mechanism) error {
 // killed; after every event every pod obtains credentials.
 func TestSchedules(t *testing.T) {
 	t.Parallel()
-	n := uint64(400)
+	n := uint64(60) // make check runs 10,000
 	if text := os.Getenv("LANYARD_SCHEDULES"); text != "" {
 		var err error
 		if n, err = strconv.ParseUint(text, 10, 64); err != nil {

@@ -88,16 +88,7 @@ func (b *builder) moveStep(j *diff.Judged, s Step) {
 		hold(Undecidable, "the trust policy of role %s cannot be read as one, so it is not edited", role.Name)
 		return
 	}
-	var edit trust.Edit
-	var err error
-	switch a := s.Action.(type) {
-	case DropTrustStatement:
-		edit, err = doc.RemoveSid(a.Sid)
-	case RevokeTrust:
-		edit, err = doc.Remove(a.Request)
-	default:
-		panic("plan: a move with a step that is not its own: " + s.Action.Kind())
-	}
+	edit, err := takeOut(doc, s.Action)
 	switch {
 	case err != nil:
 		hold(OwnerMustAct, "the trust policy of role %s is not narrowed: %v", role.Name, err)
@@ -111,4 +102,15 @@ func (b *builder) moveStep(j *diff.Judged, s Step) {
 	}
 	s.Guards = append([]Guard{TrustIs{Role: role, Digest: doc.Digest()}}, s.Guards...)
 	b.edit(edit, s)
+}
+
+// takeOut edits a trust policy as an action that takes something away does.
+func takeOut(doc *trust.Document, a Action) (trust.Edit, error) {
+	if drop, is := a.(DropTrustStatement); is {
+		return doc.RemoveSid(drop.Sid)
+	}
+	if revoke, is := a.(RevokeTrust); is {
+		return doc.Remove(revoke.Request)
+	}
+	panic("plan: a move with a step that is not its own: " + a.Kind())
 }

@@ -46,10 +46,10 @@ Exit code 0: every mark is gone. 1: one could not be taken away, or there was no
 				switch {
 				case errors.Is(err, app.ErrNoMark):
 					failed++
-					talk.say(fmt.Sprintf("%s bears no mark of a rollback: nothing holds it", s))
+					talk.say("%s bears no mark of a rollback: nothing holds it", s)
 				case err != nil:
 					failed++
-					talk.say(err.Error())
+					talk.say("%v", err)
 				case dry:
 					fmt.Fprintf(world.Stdout, "%s was rolled back%s: %s\n", s, when(m), printable(cmp.Or(m.Reason, "no reason was noted")))
 				default:
