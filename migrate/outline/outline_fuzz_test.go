@@ -7,6 +7,8 @@ import (
 	"unicode"
 
 	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/examples"
+	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/migrate"
 	"github.com/lanyard-io/lanyard/migrate/outline"
 	"github.com/lanyard-io/lanyard/sync/live"
@@ -18,12 +20,28 @@ func FuzzForms(f *testing.F) {
 	for _, text := range []string{"", "=1+1", "</td><script>", "\x1b]0;x\a", "a\n| b |\n\n# c", "\u202e\u0085\u2028", "`|`\\", "\r\n\t,\"", "\xff<", "&lt;"} {
 		f.Add(text)
 	}
+	facts, err := live.DecodeFacts(examples.Live) // once, and little of it: what it holds is not the point
+	if err != nil {
+		f.Fatal(err)
+	}
+	role, err := identity.ParseRoleARN("arn:aws:iam::123456789012:role/eks-irsa-lab-batch-shared-role")
+	if err != nil {
+		f.Fatal(err)
+	}
+	facts.Pods, facts.Workloads, facts.Associations = nil, nil, nil
+	state := desired.State{Cluster: facts.Cluster.Name, Mappings: []desired.Mapping{desired.Undeclared(identity.Subject{Namespace: "batch", ServiceAccount: "exporter"}, role, identity.IRSA)}}
 	world := func(t *testing.T, text string) outline.Outline {
-		return example(t, func(f *live.Facts, _ *desired.State) {
-			f.ServiceAccounts = append(f.ServiceAccounts, live.ServiceAccount{Namespace: "zz", Name: "zz", Annotations: map[string]string{"eks.amazonaws.com/role-arn": "x" + text}})
-			f.ServiceAccounts[0].Annotations[migrate.RolledBackMark] = "x" + text
-			f.Gaps = append(f.Gaps, live.Gap{Source: live.SourceReaders, Reason: live.GapRefused, Message: "x" + text})
-		})
+		w := facts
+		w.ServiceAccounts = []live.ServiceAccount{
+			{Namespace: "batch", Name: "exporter", Annotations: map[string]string{"eks.amazonaws.com/role-arn": role.String(), migrate.RolledBackMark: "x" + text}},
+			{Namespace: "zz", Name: "zz", Annotations: map[string]string{"eks.amazonaws.com/role-arn": "x" + text}},
+		}
+		w.Gaps = []live.Gap{{Source: live.SourceReaders, Reason: live.GapRefused, Message: "x" + text}}
+		snap, err := live.New(w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return outline.New(state, snap, outline.Options{})
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		plain, hostile := world(t, ""), world(t, text)

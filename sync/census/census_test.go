@@ -28,6 +28,11 @@ func take(t testing.TB, change func(f *live.Facts)) (census.Census, desired.Stat
 	if change != nil {
 		change(&f)
 	}
+	return takeOf(t, f)
+}
+
+func takeOf(t testing.TB, f live.Facts) (census.Census, desired.State, diff.Result) {
+	t.Helper()
 	snap, err := live.New(f)
 	if err != nil {
 		t.Fatal(err)
