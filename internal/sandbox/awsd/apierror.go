@@ -20,7 +20,7 @@ func fail(status int, code, format string, args ...any) *apiError {
 	return &apiError{status: status, code: code, message: fmt.Sprintf(format, args...)}
 }
 
-// query reports whether a service speaks the Query protocol; the others speak REST-JSON.
+// query reports whether a service speaks the Query protocol; the others speak JSON.
 func query(service string) bool { return service == "iam" || service == "sts" }
 
 func errDenied(c Call) *apiError {
@@ -34,7 +34,7 @@ func errDenied(c Call) *apiError {
 	switch c.Service {
 	case "iam", "sts":
 		return fail(403, "AccessDenied", "%s", msg)
-	case "eks-auth":
+	case "eks-auth", "cloudtrail":
 		return fail(400, "AccessDeniedException", "%s", msg)
 	}
 	return fail(403, "AccessDeniedException", "%s", msg)
@@ -44,6 +44,9 @@ func errThrottled(service string) *apiError {
 	if query(service) {
 		return fail(400, "Throttling", "Rate exceeded")
 	}
+	if service == "cloudtrail" {
+		return fail(400, "ThrottlingException", "Rate exceeded")
+	}
 	return fail(429, "ThrottlingException", "Rate exceeded")
 }
 
@@ -52,7 +55,7 @@ func errInternal(service string) *apiError {
 	switch service {
 	case "iam":
 		return fail(500, "ServiceFailure", msg)
-	case "sts":
+	case "sts", "cloudtrail":
 		return fail(500, "InternalFailure", msg)
 	case "eks-auth":
 		return fail(500, "InternalServerException", msg)
@@ -65,6 +68,9 @@ func errInvalidToken(service string) *apiError {
 	if query(service) {
 		return fail(403, "InvalidClientTokenId", msg)
 	}
+	if service == "cloudtrail" {
+		return fail(400, "UnrecognizedClientException", msg)
+	}
 	return fail(403, "UnrecognizedClientException", msg)
 }
 
@@ -73,16 +79,22 @@ func errExpired(service string) *apiError {
 	switch service {
 	case "iam", "sts":
 		return fail(403, "ExpiredToken", msg)
+	case "cloudtrail":
+		return fail(400, "ExpiredTokenException", msg)
 	}
 	return fail(403, "ExpiredTokenException", msg)
 }
 
 func errUnsigned(service string) *apiError {
+	const msg = "Missing Authentication Token"
+	if service == "cloudtrail" {
+		return fail(400, "MissingAuthenticationTokenException", msg)
+	}
 	code := "MissingAuthenticationTokenException"
 	if query(service) {
 		code = "MissingAuthenticationToken"
 	}
-	return fail(403, code, "Missing Authentication Token")
+	return fail(403, code, msg)
 }
 
 func errValidation(format string, args ...any) *apiError {

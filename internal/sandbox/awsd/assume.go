@@ -157,18 +157,22 @@ func (s *Server) newSession(role Role, name string, tags map[string]string, tran
 	s.forgetSessions(now)
 	s.made++
 	id := strings.ToUpper(made(fmt.Sprintf("key %d %s", s.made, role.ARN), 16))
-	account, _, roleName, _ := roleName(role.ARN)
-	partition, _, _ := strings.Cut(strings.TrimPrefix(role.ARN, "arn:"), ":")
 	ses := session{
 		keyID: "ASIA" + id, secret: made("secret "+id, 40), token: "sandbox-session-" + made("token "+id, 40),
 		role: role, name: name, expires: now.Add(life), tags: tags, transitive: map[string]bool{},
-		arn: arn{partition, "sts", "", account, "assumed-role/" + roleName + "/" + name}.String(),
+		arn: sessionARN(role.ARN, name),
 	}
 	for _, k := range transitive {
 		ses.transitive[k] = true
 	}
 	s.sessions[ses.keyID] = ses
 	return ses
+}
+
+func sessionARN(roleARN, name string) string {
+	a, _ := parseARN(roleARN)
+	_, _, role, _ := roleName(roleARN)
+	return arn{a.partition, "sts", "", a.account, "assumed-role/" + role + "/" + name}.String()
 }
 
 // webIdentity judges a token of a role's OIDC provider. The order of the checks is that of
@@ -213,6 +217,7 @@ func (s *Server) providerFor(roleARN string, c Claims) (Provider, *apiError) {
 // podSession is what EKS Auth obtained for a pod: the role in the end, and its session tags.
 type podSession struct {
 	role       Role
+	assumed    bool // The association's own role was assumed, whatever became of its target.
 	name       string
 	tags       map[string]string
 	transitive []string
@@ -243,6 +248,7 @@ func (s *Server) podIdentity(st *clusterState, a Association, podName, podUID st
 		first.context["aws:sourceorgid"] = []string{org}
 	}
 	role, refused := s.judge(first, now)
+	ps.assumed = refused == nil
 	if refused != nil || a.TargetRoleARN == "" {
 		ps.role = role
 		return ps, refused

@@ -1,8 +1,8 @@
-// Package awsd is the sandbox's AWS: IAM, STS, EKS and EKS Auth on loopback, speaking
-// the protocols that the real services speak, so that an unmodified aws-sdk-go-v2 is
-// both its user and its test.
+// Package awsd is the sandbox's AWS: IAM, STS, EKS, EKS Auth and the event history of
+// CloudTrail on loopback, speaking the protocols that the real services speak, so that
+// an unmodified aws-sdk-go-v2 is both its user and its test.
 //
-// One endpoint serves all four services. The service, the Region and the account are
+// One endpoint serves all five services. The service, the Region and the account are
 // read from the SigV4 Authorization header of a request: the credential scope names
 // the service and Region, the access key the account ([AccessKey]) or, for temporary
 // credentials, the role session. Signatures are not checked; nothing here is a secret.

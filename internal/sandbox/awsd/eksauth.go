@@ -23,6 +23,9 @@ func (s *Server) assumeRoleForPodIdentity(c *call) (any, *apiError) {
 		return nil, err
 	}
 	ps, a, err := s.credentialsForPod(st, claims, c.now)
+	if ps.name != "" { // It came as far as STS.
+		s.trailPodIdentity(c, a, ps, err)
+	}
 	if err != nil {
 		return nil, err
 	}

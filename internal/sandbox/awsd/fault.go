@@ -26,7 +26,7 @@ const (
 
 // Fault makes calls go wrong. A call meets the first fault that concerns it.
 type Fault struct {
-	Service   string          // "iam", "sts", "eks" or "eks-auth"; empty concerns all.
+	Service   string          // "iam", "sts", "eks", "eks-auth" or "cloudtrail"; empty concerns all.
 	Operation string          // Empty concerns all.
 	Account   string          // The caller's; empty concerns all.
 	Resource  string          // Part of [Call.Resource] or [Call.Params]; empty concerns all.

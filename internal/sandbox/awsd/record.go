@@ -11,7 +11,7 @@ import (
 type Call struct {
 	Seq       int // Counts from 1, without gaps.
 	Time      time.Time
-	Service   string // "iam", "sts", "eks" or "eks-auth".
+	Service   string // "iam", "sts", "eks", "eks-auth" or "cloudtrail".
 	Operation string // As AWS writes it: "UpdateAssumeRolePolicy".
 	Account   string // The caller's.
 	Region    string
@@ -90,7 +90,8 @@ var operations = map[string]map[string]bool{
 		"ListAddons": false, "DescribeAddon": false, "DescribeAddonConfiguration": false, "ListFargateProfiles": false,
 		"DescribeFargateProfile": false, "DescribeNodegroup": false, "TagResource": true, "UntagResource": true, "ListTagsForResource": false,
 	},
-	"eks-auth": {"AssumeRoleForPodIdentity": false},
+	"eks-auth":   {"AssumeRoleForPodIdentity": false},
+	"cloudtrail": {"LookupEvents": false},
 }
 
 // Mutating reports whether an operation of a service changes something. Unknown operations

@@ -19,8 +19,9 @@ type call struct {
 	who   principal
 	form  url.Values        // Query services: the form. EKS: the query string.
 	path  map[string]string // EKS: the labels of the URI.
-	body  []byte            // EKS: the JSON document.
+	body  []byte            // EKS, CloudTrail: the JSON document.
 	keys  keyring           // What verifies the token in it, if it carries one.
+	agent string            // The User-Agent.
 	now   time.Time
 	fault Kind
 	undo  []func()
@@ -124,7 +125,7 @@ func (s *Server) answer(r *http.Request, body []byte) response {
 // run finds out what is asked and by whom, lets a fault have its way, and does it.
 func (s *Server) run(c *call, r *http.Request) (any, *apiError) {
 	sc, signed := parseAuthorization(r)
-	c.Service, c.Region = sc.service, sc.region
+	c.Service, c.Region, c.agent = sc.service, sc.region, clip(r.UserAgent())
 	do, err := s.route(c, r)
 	if err != nil {
 		return nil, err
@@ -142,7 +143,7 @@ func (s *Server) run(c *call, r *http.Request) (any, *apiError) {
 	}
 	f := s.faultFor(c.Call)
 	if f == nil {
-		if s.throttled(c.Account, c.Service, c.now) {
+		if s.throttled(c.Call, c.now) {
 			return nil, errThrottled(c.Service)
 		}
 		return do(c)
@@ -172,6 +173,8 @@ func (s *Server) route(c *call, r *http.Request) (operation, *apiError) {
 	switch c.Service {
 	case "eks", "eks-auth":
 		return s.routeREST(c, r)
+	case "cloudtrail":
+		return s.routeTarget(c, r)
 	}
 	var err error
 	if c.form, err = url.ParseQuery(string(c.body)); err != nil || r.Method != http.MethodPost || r.URL.Path != "/" {
@@ -262,7 +265,7 @@ func (c *call) describe() {
 	var parts []string
 	for _, k := range slices.Sorted(maps.Keys(all)) {
 		switch k {
-		case "Action", "Version", "token", "WebIdentityToken", "clientRequestToken", "Marker", "nextToken":
+		case "Action", "Version", "token", "WebIdentityToken", "clientRequestToken", "Marker", "nextToken", "NextToken":
 		default:
 			parts = append(parts, k+"="+all[k])
 		}

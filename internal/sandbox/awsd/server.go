@@ -22,7 +22,8 @@ type Options struct {
 	// Consistency delays what the API's writes show. Zero shows them at once.
 	Consistency Consistency
 
-	// Rates throttle each account's calls to a service ("iam", "sts", "eks", "eks-auth").
+	// Rates throttle each account's calls to a service ("iam", "sts", "eks", "eks-auth",
+	// and in each Region "cloudtrail").
 	Rates map[string]Rate
 }
 
@@ -53,6 +54,8 @@ type Server struct {
 	buckets             map[string]*bucket
 	rates               map[string]Rate
 	calls               []Call
+	events              []trailEvent // Oldest first.
+	global              func(namespace, serviceAccount string) bool
 	forgotten           int // Calls that were recorded before the oldest in calls.
 	made                int // Counts what was given a made-up name.
 }
@@ -154,15 +157,19 @@ type bucket struct {
 }
 
 // throttled takes a token from the caller's bucket and reports whether there was none.
-func (s *Server) throttled(account, service string, now time.Time) bool {
-	rate, limited := s.rates[service]
+func (s *Server) throttled(c Call, now time.Time) bool {
+	rate, limited := s.rates[c.Service]
 	if !limited {
 		return false
 	}
-	b := s.buckets[account+"/"+service]
+	of := c.Account + "/" + c.Service
+	if c.Service == "cloudtrail" {
+		of += "/" + c.Region
+	}
+	b := s.buckets[of]
 	if b == nil {
 		b = &bucket{tokens: float64(rate.Burst), at: now}
-		s.buckets[account+"/"+service] = b
+		s.buckets[of] = b
 	}
 	b.tokens = min(float64(rate.Burst), b.tokens+now.Sub(b.at).Seconds()*rate.PerSecond)
 	b.at = now

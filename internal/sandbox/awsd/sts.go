@@ -46,8 +46,10 @@ func (s *Server) assumeRole(c *call) (any, *apiError) {
 	}
 	role, refused := s.judge(a, c.now)
 	if refused != nil {
-		return nil, &apiError{status: 403, code: "AccessDenied", why: refused.reason,
+		err := &apiError{status: 403, code: "AccessDenied", why: refused.reason,
 			message: "User: " + c.who.arn + " is not authorized to perform: " + refused.action + " on resource: " + a.roleARN}
+		s.trailAssumeRole(c, a, err)
+		return nil, err
 	}
 	if life > limit {
 		return nil, errValidation("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining")
@@ -57,6 +59,7 @@ func (s *Server) assumeRole(c *call) (any, *apiError) {
 	}
 	slices.Sort(a.transitive)
 	ses := s.newSession(role, a.sessionName, a.tags, slices.Compact(a.transitive), life, c.now)
+	s.trailAssumeRole(c, a, nil)
 	return assumedElems(ses), nil
 }
 
@@ -131,6 +134,7 @@ func (s *Server) assumeRoleWithWebIdentity(c *call) (any, *apiError) {
 	name := c.form.Get("RoleSessionName")
 	role, err := s.webIdentity(c.form.Get("RoleArn"), claims, name, c.now)
 	if err != nil {
+		s.trailWebIdentity(c, claims, err)
 		return nil, err
 	}
 	if life > role.MaxSessionDuration {
@@ -138,6 +142,7 @@ func (s *Server) assumeRoleWithWebIdentity(c *call) (any, *apiError) {
 	}
 	c.Account, _, _, _ = roleName(role.ARN)
 	ses := s.newSession(role, name, nil, nil, life, c.now)
+	s.trailWebIdentity(c, claims, nil)
 	return append(assumedElems(ses), text("SubjectFromWebIdentityToken", claims.Subject),
 		text("Provider", claims.Issuer), text("Audience", claims.Audience[0])), nil
 }

@@ -11,7 +11,7 @@ const history = time.Hour
 // IAM may show a trust policy that STS does not honour yet.
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
 //
-// Only writes made through the API are delayed. What a setter of [Server] puts is
+// Only writes made through the API, and events, are delayed. What a setter of [Server] puts is
 // visible everywhere at once. No delay may exceed an hour.
 type Consistency struct {
 	RoleReads              time.Duration // IAM reads of roles.
@@ -19,10 +19,11 @@ type Consistency struct {
 	AssociationReads       time.Duration // ListPodIdentityAssociations, DescribePodIdentityAssociation.
 	AssociationAdmission   time.Duration // The webhook, through Server.AssociationVisible.
 	AssociationCredentials time.Duration // EKS Auth answering a pod.
+	Events                 time.Duration // LookupEvents, at the latest; each event after a time of its own from half of it on.
 }
 
 func (c Consistency) longest() time.Duration {
-	return max(c.RoleReads, c.Trust, c.AssociationReads, c.AssociationAdmission, c.AssociationCredentials)
+	return max(c.RoleReads, c.Trust, c.AssociationReads, c.AssociationAdmission, c.AssociationCredentials, c.Events)
 }
 
 // version is a value and when it was accepted. The zero time means "since ever".

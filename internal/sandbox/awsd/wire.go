@@ -70,15 +70,25 @@ func (e elem) write(b *bytes.Buffer, attr string) {
 
 // render writes an answer in the service's protocol.
 // Sources: https://smithy.io/2.0/aws/protocols/aws-query-protocol.html,
-// https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html
+// https://smithy.io/2.0/aws/protocols/aws-restjson1-protocol.html,
+// https://smithy.io/2.0/aws/protocols/aws-json-1_1-protocol.html
 func render(c *call, result any, err *apiError) response {
 	id := requestID(c)
 	if !query(c.Service) {
-		res := response{status: 200, header: map[string]string{"Content-Type": "application/json", "X-Amzn-Requestid": id}}
+		kind := "application/json"
+		if c.Service == "cloudtrail" {
+			kind = "application/x-amz-json-1.1"
+		}
+		res := response{status: 200, header: map[string]string{"Content-Type": kind, "X-Amzn-Requestid": id}}
 		if err != nil {
 			res.status = err.status
-			res.header["X-Amzn-Errortype"] = err.code
-			result = errorBody{Message: err.message, ClusterName: err.cluster}
+			body := errorBody{Message: err.message, ClusterName: err.cluster}
+			if c.Service == "cloudtrail" { // The code is in the body alone.
+				body.Type = err.code
+			} else {
+				res.header["X-Amzn-Errortype"] = err.code
+			}
+			result = body
 		}
 		res.body, _ = json.Marshal(result) // Plain maps, lists and strings: it does not fail.
 		return res
@@ -106,6 +116,7 @@ func render(c *call, result any, err *apiError) response {
 }
 
 type errorBody struct {
+	Type        string `json:"__type,omitempty"`
 	Message     string `json:"message"`
 	ClusterName string `json:"clusterName,omitempty"`
 }
