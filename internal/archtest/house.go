@@ -49,6 +49,7 @@ var house = []room{
 	{path: "sync/diff", level: finding, below: finding, why: "naming a difference comes before planning a change, and must not know what will be done about it"},
 	{path: "sync/plan", level: planning, below: planning, why: "a plan is data made from findings; who runs or reports it is above"},
 	{path: "migrate", level: deciding, below: deciding, why: "a migration is a function of the live world that yields plan steps; the loop and the report are its readers"},
+	{path: "migrate/proof", level: hands, below: hands, why: "the hand that looks for proof asks CloudTrail and Prometheus, and tells migrate what was shown"},
 	{path: "migrate/outline", level: hands, below: hands, why: "a report of migrations shows what migrate decided, and decides nothing"},
 	{path: "sync/explain", level: hands, below: hands, why: "an explanation arranges what diff found and plan would do along the chain; it judges nothing itself"},
 	{path: "sync/census", level: deciding, below: deciding, why: "a wish written down from facts is checked against them before it is handed over; it touches nothing"},
@@ -105,7 +106,7 @@ type library struct {
 var libraries = []library{
 	{
 		prefixes: []string{"github.com/aws/"}, sdk: true,
-		rooms: []string{"sync/observe", "sync/apply", "internal/app", "internal/sandbox/..."},
+		rooms: []string{"sync/observe", "sync/apply", "migrate/proof", "internal/app", "internal/sandbox/..."},
 		why:   "what decides must run without AWS; only hands hold clients, the wiring configures them, the sandbox's prober stands for a pod",
 	},
 	{
@@ -155,7 +156,7 @@ var libraries = []library{
 	},
 	{
 		prefixes: []string{"golang.org/x/time/rate"},
-		rooms:    []string{"desired/gitsource", "sync/observe", "sync/apply", "internal/app"},
+		rooms:    []string{"desired/gitsource", "sync/observe", "sync/apply", "migrate/proof", "internal/app"},
 		why:      "whoever waits for a token looks at a clock, and only hands and wiring do",
 	},
 	{
