@@ -41,6 +41,7 @@ func TestDeployGrants(t *testing.T) {
 		{"iam/observe.json", "observe", nil, rights.Wants.IAM},
 		{"iam/repair.json", "repair", nil, rights.Wants.IAM},
 		{"iam/repair-prune.json", "repair", []string{rights.Prune}, rights.Wants.IAM},
+		{"iam/repair-cloudtrail.json", "repair", []string{rights.CloudTrail}, rights.Wants.IAM},
 		{"iam/repair-accounts.json", "repair", []string{rights.Accounts}, rights.Wants.IAM},
 		{"iam/other-account-observe.json", "observe", []string{rights.Accounts}, rights.Wants.IAMAway},
 		{"iam/other-account-repair.json", "repair", []string{rights.Accounts}, rights.Wants.IAMAway},

@@ -216,9 +216,10 @@ func TestLeastPrivilegeFeatures(t *testing.T) {
 		t.Fatal(err)
 	}
 	for feature, want := range map[string][]string{
-		rights.Accounts:  {"sts:AssumeRole"},
-		rights.Prune:     {"eks:DeletePodIdentityAssociation"},
-		rights.APIAccess: {"create authentication.k8s.io/tokenreviews", "create authorization.k8s.io/subjectaccessreviews"},
+		rights.Accounts:   {"sts:AssumeRole"},
+		rights.CloudTrail: {"cloudtrail:LookupEvents"},
+		rights.Prune:      {"eks:DeletePodIdentityAssociation"},
+		rights.APIAccess:  {"create authentication.k8s.io/tokenreviews", "create authorization.k8s.io/subjectaccessreviews"},
 	} {
 		with, err := rights.For("repair", []string{feature}, rights.Place{})
 		if err != nil {

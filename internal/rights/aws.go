@@ -55,6 +55,9 @@ func (w Wants) statements() (own, away []Statement) {
 			away = append(away, writeTrust(elsewhere))
 		}
 	}
+	if w.has(CloudTrail) {
+		own = append(own, lookUpEvents())
+	}
 	if w.has(Prune) {
 		own = append(own, Statement{
 			Sid: "DeleteOwnAssociations", Actions: []string{"eks:DeletePodIdentityAssociation"},
@@ -90,6 +93,13 @@ func readRoles(roles, providers string) []Statement {
 		{Sid: "ReadProviders", Actions: []string{"iam:GetOpenIDConnectProvider"},
 			Resources: []string{providers}, Why: "whether the account trusts the cluster's issuer, and for which audiences"},
 	}
+}
+
+// lookUpEvents: LookupEvents knows no resource and no condition of its own.
+// Source: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscloudtrail.html
+func lookUpEvents() Statement {
+	return Statement{Sid: "LookUpEvents", Actions: []string{"cloudtrail:LookupEvents"}, Resources: []string{"*"},
+		Why: "who has assumed a role: proof that a moved workload uses what it was given, and that nobody uses what it had. CloudTrail knows no narrower resource: this shows all management events of the account"}
 }
 
 func writeTrust(roles []string) Statement {

@@ -19,9 +19,10 @@ type Feature struct {
 
 // The optional features that need rights of their own.
 const (
-	Accounts  = "accounts"
-	APIAccess = "api-access"
-	Prune     = "prune"
+	Accounts   = "accounts"
+	APIAccess  = "api-access"
+	CloudTrail = "cloudtrail"
+	Prune      = "prune"
 )
 
 // Features are the optional features that need rights of their own.
@@ -29,13 +30,14 @@ func Features() []Feature {
 	return []Feature{
 		{Accounts, "roles in other accounts, which the configuration's accounts names"},
 		{APIAccess, "readers of the API whom the API server lets in (lanyard run --api-access)"},
+		{CloudTrail, "proof of use from CloudTrail (features: {cloudtrail: true})"},
 		{Prune, "removal of what left Git (prune: owned), in mode repair"},
 	}
 }
 
 // idle are the features of the configuration that need no rights: one lifts a guard
 // rail, and this release makes no use of the others.
-var idle = []string{"cloudtrail", "identityProbe", "pullRequests", "secretKeys", "self"}
+var idle = []string{"identityProbe", "pullRequests", "secretKeys", "self"}
 
 // Place is where lanyard stands. What is empty becomes a word in capitals, to be
 // replaced before the policy is used.
@@ -119,7 +121,7 @@ func For(mode string, features []string, place Place) (Wants, error) {
 		case f == Prune && mode == "observe":
 			return Wants{}, fmt.Errorf("feature prune: mode observe removes nothing: use --mode repair, or leave it out")
 		case !slices.ContainsFunc(Features(), func(known Feature) bool { return known.Name == f }):
-			return Wants{}, fmt.Errorf("feature %q is not one of %s, %s, %s", f, Accounts, APIAccess, Prune)
+			return Wants{}, fmt.Errorf("feature %q is not one of %s, %s, %s, %s", f, Accounts, APIAccess, CloudTrail, Prune)
 		}
 		w.Features = append(w.Features, f)
 	}
