@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -25,6 +26,7 @@ type served struct {
 	server               kubernetes.Interface
 	mu                   sync.Mutex
 	asked                []string
+	limits               map[string]string // of the pages asked for, by path
 	answers              map[string]string // by path, or by path and page token
 }
 
@@ -42,7 +44,7 @@ const apiGroups = `{"kind":"APIGroupList","groups":[
 
 func newServed(t *testing.T, w *world, answers map[string]string) *served {
 	t.Helper()
-	s := &served{Interface: w.kube, answers: answers}
+	s := &served{Interface: w.kube, answers: answers, limits: map[string]string{}}
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		path := r.URL.Path
 		if token := r.URL.Query().Get("continue"); token != "" {
@@ -50,6 +52,7 @@ func newServed(t *testing.T, w *world, answers map[string]string) *served {
 		}
 		s.mu.Lock()
 		s.asked = append(s.asked, path)
+		s.limits[path] = r.URL.Query().Get("limit")
 		answer, ok := s.answers[path]
 		s.mu.Unlock()
 		rw.Header().Set("Content-Type", "application/json")
@@ -142,6 +145,11 @@ func TestAnnotationReaders(t *testing.T) {
 	})
 	if diff := cmp.Diff(want, s.Facts().Readers); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+	for path, limit := range api.limits { // lists come in pages; nothing else has any
+		if list := path != "/apis" && !strings.Contains(path, "/csidrivers/"); list != (limit == strconv.Itoa(readersPage)) || !list && limit != "" {
+			t.Errorf("%s was asked for with limit %q", path, limit)
+		}
 	}
 	api.asked = nil
 	w.observe(o)
