@@ -114,7 +114,7 @@ func policyText(document *string) ([]live.PolicyStatement, error) {
 	return live.ParsePolicy(text)
 }
 
-// keepPolicies remembers what a whole sweep told.
+// keepPolicies remembers what a whole sweep told; nil where one ended early.
 func (v *visit) keepPolicies(all map[identity.RoleARN][]live.Policy) {
 	v.o.mu.Lock()
 	defer v.o.mu.Unlock()

@@ -120,6 +120,32 @@ func TestPoliciesOfNewRoles(t *testing.T) {
 	}
 }
 
+// TestPoliciesAreNotKept: once the bulk read is refused, or ends early, what it told
+// before is not what the policies say now.
+func TestPoliciesAreNotKept(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []awsd.Kind{awsd.Refuse, awsd.Throttle} {
+		w := newWorld(t)
+		arn := w.putRole(readerRole)
+		o := w.observer()
+		if _, p := w.observe(o, arn).Policies(arn); p != live.Present {
+			t.Fatalf("at first: %s", p)
+		}
+		lift := w.AddFault(awsd.Fault{Service: "iam", Operation: "GetAccountAuthorizationDetails", Kind: kind})
+		w.clock.Advance(o.opts.DescribeInterval)
+		if s := w.observe(o, arn); presenceOf(s, arn) != "present" {
+			t.Errorf("%v: the role is %s, want present", kind, presenceOf(s, arn))
+		} else if _, p := s.Policies(arn); p != live.Unknown {
+			t.Errorf("%v: policies %s, want unknown", kind, p)
+		}
+		lift()
+		w.clock.Advance(o.opts.DescribeInterval)
+		if _, p := w.observe(o, arn).Policies(arn); p != live.Present {
+			t.Errorf("%v, and granted again: %s, want present", kind, p)
+		}
+	}
+}
+
 // TestPoliciesUnread: where the bulk read is refused, or a document is none, nothing is
 // said of a role's policies.
 func TestPoliciesUnread(t *testing.T) {

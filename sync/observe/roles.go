@@ -172,7 +172,9 @@ func (v *visit) readRoles(ctx context.Context) {
 	}
 	read := refusedBulk
 	if !noDetails {
-		read = v.bulk(live.SourceAuthorizationDetails, v.details(ctx))
+		if read = v.bulk(live.SourceAuthorizationDetails, v.details(ctx)); read != wholeBulk {
+			v.keepPolicies(nil) // what the sweep before told is not what is there now
+		}
 	}
 	if read == refusedBulk {
 		read = v.bulk(live.SourceRoles, v.list(ctx))
