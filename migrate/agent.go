@@ -34,6 +34,18 @@ func (a *Assessor) findAgent() {
 	if f.Cluster.AutoMode {
 		a.agent = append(a.agent, Fact{OfCluster, f.Cluster.Name, "has Auto Mode, whose nodes have the agent built in"})
 	}
+	_, pods := a.snap.Pods(agentSubject)
+	a.agentSeen = pods == live.Present
+}
+
+// agentless reports whether a node surely has no ready agent. Where the agent's pods
+// were not read no node shows one, and that says nothing.
+func (a *Assessor) agentless(n *live.Node) bool { return !n.AgentReady && a.agentSeen }
+
+// noAgent reports whether there surely is none: whatever would show one was read.
+func (a *Assessor) noAgent() bool {
+	_, workloads := a.snap.Workloads(agentSubject)
+	return len(a.agent) == 0 && a.agentSeen && workloads == live.Present && a.snap.Whole(live.SourceListAddons, live.SourceNodes, live.SourceCluster)
 }
 
 // agents holds the cluster's agent against the nodes that the workload may run on.
@@ -41,7 +53,7 @@ func (a *Assessor) findAgent() {
 // Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-agent-setup.html
 func (l *look) agents() {
 	cluster := l.snap.Cluster().Name
-	if len(l.agent) == 0 {
+	if l.noAgent() {
 		l.reason(AgentAbsent, []Fact{{OfCluster, cluster, "has neither the add-on " + agentName + " nor a DaemonSet of that name in kube-system"}},
 			"the cluster has no Pod Identity agent", fmt.Sprintf("aws eks create-addon --cluster-name %s --addon-name %s", cluster, agentName))
 		return
@@ -49,13 +61,13 @@ func (l *look) agents() {
 	var facts []Fact
 	for _, p := range l.places {
 		for _, n := range p.nodes {
-			if !n.AgentReady && served(n) && !l.young(n) {
+			if l.agentless(n) && served(n) && !l.young(n) {
 				facts = append(facts, Fact{OfNode, n.Name, "has no ready agent, and may get pods of " + workloadFact(p.workload, "").Name})
 			}
 		}
 	}
-	for _, p := range l.pods {
-		if n, presence := l.snap.Node(p.Node); presence == live.Present && !n.AgentReady && served(n) && !p.Fargate && !l.young(n) {
+	for _, p := range l.pods { // one on a node that takes no more pods moves with its restart
+		if n, presence := l.snap.Node(p.Node); presence == live.Present && l.agentless(&n) && served(&n) && !n.Unschedulable && !p.Fargate && !l.young(&n) {
 			facts = append(facts, Fact{OfNode, n.Name, "has no ready agent, and runs pod " + p.Namespace + "/" + p.Name})
 		}
 	}
@@ -64,11 +76,11 @@ func (l *look) agents() {
 }
 
 // served reports whether a node is one that the agent's own DaemonSet serves.
-func served(n live.Node) bool {
+func served(n *live.Node) bool {
 	return n.ComputeType != "fargate" && n.ComputeType != "hybrid" && n.OS != "windows"
 }
 
-func (l *look) young(n live.Node) bool {
+func (l *look) young(n *live.Node) bool {
 	return !n.CreatedAt.IsZero() && l.snap.Facts().TakenAt.Sub(n.CreatedAt) < youngNode
 }
 

@@ -136,12 +136,35 @@ var blinds = map[string]func(*world){
 	"ServiceAccounts": func(w *world) { w.f.ServiceAccounts = nil; w.gap(live.SourceServiceAccounts, "") },
 	"pods":            func(w *world) { w.f.Pods = nil; w.gap(live.SourcePods, "") },
 	"pods, in part":   func(w *world) { w.gap(live.SourcePods, "demo/api") },
-	"workloads":       func(w *world) { w.f.Workloads = nil; w.gap(live.SourceWorkloads, "") },
-	"nodes":           func(w *world) { w.f.Nodes = nil; w.gap(live.SourceNodes, "") },
-	"webhook":         func(w *world) { w.f.Webhook = live.Webhook{}; w.gap(live.SourceWebhook, "") },
-	"cluster":         func(w *world) { w.gap(live.SourceCluster, "") },
-	"issuer":          func(w *world) { w.f.Cluster.APIServerIssuer = ""; w.gap(live.SourceIssuer, "") },
-	"associations":    func(w *world) { w.f.Associations = nil; w.gap(live.SourceListAssociations, "") },
+	"pods, which show the agents": func(w *world) {
+		w.f.Pods = nil
+		for i := range w.f.Nodes {
+			w.f.Nodes[i].AgentReady = false
+		}
+		w.gap(live.SourcePods, "")
+	},
+	"the agent's pods": func(w *world) {
+		for i := range w.f.Nodes {
+			w.f.Nodes[i].AgentReady = false
+		}
+		w.gap(live.SourcePods, "kube-system/eks-pod-identity-agent")
+	},
+	"workloads, which show the agent": func(w *world) {
+		w.f.Workloads, w.f.Addons, w.node().AgentReady = nil, nil, false
+		w.gap(live.SourceWorkloads, "")
+		w.gap(live.SourcePods, "")
+	},
+	"pods, which show the agent of a hybrid node": func(w *world) {
+		addNode(w, live.Node{Name: "mi-unseen", ComputeType: "hybrid", OS: "linux"})
+		w.f.Pods, w.node().AgentReady = nil, false
+		w.gap(live.SourcePods, "")
+	},
+	"workloads":    func(w *world) { w.f.Workloads = nil; w.gap(live.SourceWorkloads, "") },
+	"nodes":        func(w *world) { w.f.Nodes = nil; w.gap(live.SourceNodes, "") },
+	"webhook":      func(w *world) { w.f.Webhook = live.Webhook{}; w.gap(live.SourceWebhook, "") },
+	"cluster":      func(w *world) { w.gap(live.SourceCluster, "") },
+	"issuer":       func(w *world) { w.f.Cluster.APIServerIssuer = ""; w.gap(live.SourceIssuer, "") },
+	"associations": func(w *world) { w.f.Associations = nil; w.gap(live.SourceListAssociations, "") },
 	"its association": func(w *world) {
 		i := slices.IndexFunc(w.f.Associations, func(a live.Association) bool { return a.Subject() == subject })
 		if i < 0 {

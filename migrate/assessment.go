@@ -151,12 +151,15 @@ type Assessor struct {
 	snap *live.Snapshot
 	opts Options
 
-	users     map[identity.RoleARN][]user // who uses a role, sorted
-	agent     []Fact                      // what shows that there is a Pod Identity agent
-	scaler    []Fact                      // what shows that nodes come and go
-	nodeRoles map[string]*Fact            // of a node group: why its role does not let the agent serve; nil if it does
-	nodes     []live.Node                 // sorted
-	reading   reading
+	users           map[identity.RoleARN][]user     // who uses a role, sorted
+	completed       map[identity.Subject][]live.Pod // pods that succeeded
+	agent           []Fact                          // what shows that there is a Pod Identity agent
+	agentSeen       bool                            // which nodes have a ready one was read, so that no other has
+	scaler          []Fact                          // what shows that nodes come and go
+	nodeRoles       map[string]*Fact                // of a node group: why its role does not let the agent serve; nil if it does
+	unreadNodeRoles map[string]Fact                 // of a node group whose role, or its policies, were not read
+	nodes           []*live.Node                    // sorted
+	reading         reading
 }
 
 // user is one who uses a role, and what says so.
@@ -167,10 +170,19 @@ type user struct {
 
 // NewAssessor indexes what assessments of several mappings share.
 func NewAssessor(snap *live.Snapshot, opts Options) *Assessor {
-	a := &Assessor{snap: snap, opts: opts, users: map[identity.RoleARN][]user{}, nodeRoles: map[string]*Fact{}}
+	a := &Assessor{snap: snap, opts: opts, users: map[identity.RoleARN][]user{}, completed: map[identity.Subject][]live.Pod{},
+		nodeRoles: map[string]*Fact{}, unreadNodeRoles: map[string]Fact{}}
 	f := snap.Facts()
 	a.findUsers()
-	a.nodes = slices.SortedFunc(slices.Values(f.Nodes), func(x, y live.Node) int { return cmp.Compare(x.Name, y.Name) })
+	for _, p := range f.Pods {
+		if p.Phase == "Succeeded" {
+			a.completed[p.Subject()] = append(a.completed[p.Subject()], p)
+		}
+	}
+	for i := range f.Nodes {
+		a.nodes = append(a.nodes, &f.Nodes[i])
+	}
+	slices.SortFunc(a.nodes, func(x, y *live.Node) int { return cmp.Compare(x.Name, y.Name) })
 	a.reading = readingOf(f.Readers)
 	a.findAgent()
 	a.findScaler()

@@ -173,6 +173,10 @@ var scenarios = []scenario{
 	{name: "a cordoned node", change: func(w *world) {
 		addNode(w, live.Node{Name: "ip-2", ComputeType: "ec2", OS: "linux", Unschedulable: true})
 	}},
+	{name: "a pod on a cordoned node", change: func(w *world) {
+		addNode(w, live.Node{Name: "ip-2", ComputeType: "ec2", OS: "linux", Unschedulable: true})
+		w.pod().Node = "ip-2"
+	}},
 	{name: "a node that the selector rules out", change: func(w *world) {
 		addNode(w, live.Node{Name: "ip-2", ComputeType: "ec2", OS: "linux", Labels: map[string]string{"kubernetes.io/os": "linux", "zone": "b"}})
 		w.node().Labels["zone"], w.workload().NodeSelector = "a", map[string]string{"zone": "a"}

@@ -18,7 +18,7 @@ var everywhere = []live.Source{
 }
 
 // scoped are the required reads of which a gap concerns the subject that it names, or
-// all.
+// all. The agent's pods and workloads concern all, too: see [Assessor.agentless].
 var scoped = []live.Source{live.SourceServiceAccounts, live.SourcePods, live.SourceWorkloads, live.SourceListAssociations}
 
 // gaps collects the required reads that have no answer (design.md section 6).
@@ -26,7 +26,7 @@ func (l *look) gaps() {
 	c := l.snap.Cluster()
 	for _, g := range l.snap.Gaps() {
 		if slices.Contains(everywhere, g.Source) ||
-			slices.Contains(scoped, g.Source) && (g.Scope == "" || g.Scope == l.m.Subject.String()) ||
+			slices.Contains(scoped, g.Source) && (g.Scope == "" || g.Scope == l.m.Subject.String() || g.Scope == agentSubject.String()) ||
 			g.Source == live.SourceDescribeAssociation && l.association.ID != "" && (g.Scope == "" || g.Scope == l.association.ID) {
 			l.out.Gaps = append(l.out.Gaps, g)
 		}

@@ -27,7 +27,7 @@ func (l *look) compute() {
 			continue
 		case p.Windows || node.OS == "windows":
 			windows = append(windows, podFact(p, "runs on Windows node "+p.Node))
-		case node.ComputeType == "hybrid" && !node.AgentReady:
+		case node.ComputeType == "hybrid" && l.agentless(&node):
 			hybrid = append(hybrid, podFact(p, "runs on hybrid node "+p.Node+", which has no ready agent"))
 		}
 		elsewhere = append(elsewhere, podFact(p, "runs on node "+p.Node))
@@ -44,7 +44,7 @@ func (l *look) compute() {
 			windows = append(windows, workloadFact(w, "asks for Windows nodes"))
 		}
 		for _, n := range place.nodes {
-			if n.ComputeType == "hybrid" && !n.AgentReady {
+			if n.ComputeType == "hybrid" && l.agentless(n) {
 				hybrid = append(hybrid, Fact{OfNode, n.Name, "is a hybrid node without a ready agent, and may get pods of " + workloadFact(w, "").Name})
 			}
 		}

@@ -24,7 +24,7 @@ const youngNode = 2 * time.Minute
 type place struct {
 	workload live.Workload
 	profiles []live.FargateProfile // that match its template
-	nodes    []live.Node           // schedulable ones that its template admits, Fargate's apart
+	nodes    []*live.Node          // schedulable ones that its template admits, Fargate's apart
 }
 
 // placesOf finds the profiles and nodes that a workload's template admits. A template
@@ -41,7 +41,7 @@ func (a *Assessor) placesOf(w live.Workload) place {
 		return p
 	}
 	for _, n := range a.nodes {
-		if n.ComputeType != "fargate" && n.Ready && (!n.Unschedulable || w.Kind == "DaemonSet") && Admits(w, n) {
+		if n.ComputeType != "fargate" && n.Ready && (!n.Unschedulable || w.Kind == "DaemonSet") && Admits(w, *n) {
 			p.nodes = append(p.nodes, n)
 		}
 	}
