@@ -179,10 +179,12 @@ var blinds = map[string]func(*world){
 		w.f.FargateProfiles = []live.FargateProfile{{Name: "batch"}}
 		w.gap(live.SourceDescribeFargate, "batch")
 	},
-	"add-ons": func(w *world) { w.f.Addons = nil; w.gap(live.SourceListAddons, "") },
+	"one Fargate profile, unasked": func(w *world) { w.f.FargateProfiles = []live.FargateProfile{{Name: "batch"}} },
+	"one add-on, unasked":          func(w *world) { w.f.Addons = []live.Addon{{Name: "eks-pod-identity-agent"}} },
+	"add-ons":                      func(w *world) { w.f.Addons = nil; w.gap(live.SourceListAddons, "") },
 	"one add-on": func(w *world) {
-		w.f.Addons[0] = live.Addon{Name: w.f.Addons[0].Name}
-		w.gap(live.SourceDescribeAddon, w.f.Addons[0].Name)
+		w.f.Addons = []live.Addon{{Name: "eks-pod-identity-agent"}}
+		w.gap(live.SourceDescribeAddon, "eks-pod-identity-agent")
 	},
 	"role": func(w *world) {
 		*w.role() = live.Role{ARN: w.role().ARN}

@@ -34,6 +34,16 @@ func (l *look) gaps() {
 	if a, presence := l.snap.Association(l.m.Subject); presence == live.Unknown && a.ID != "" {
 		l.unread(live.SourceDescribeAssociation, a.ID, "the association's role is not known")
 	}
+	for _, p := range l.snap.Facts().FargateProfiles {
+		if !p.Described {
+			l.unread(live.SourceDescribeFargate, p.Name, "the selectors of the Fargate profile are not known")
+		}
+	}
+	for _, d := range l.snap.Facts().Addons {
+		if !d.Described {
+			l.unread(live.SourceDescribeAddon, d.Name, "what the add-on owns is not known")
+		}
+	}
 	l.roleGaps(l.m.Role)
 	if target := l.m.PodIdentity.TargetRole; !target.IsZero() {
 		l.roleGaps(target)
@@ -68,7 +78,7 @@ func (l *look) roleGaps(role identity.RoleARN) {
 func (l *look) unread(source live.Source, scope, message string, account ...string) {
 	found := false
 	for _, g := range l.snap.Gaps() {
-		shut := len(account) > 0 && g.Scope == account[0] && strings.Contains(string(g.Source), ":") &&
+		shut := len(account) > 0 && g.Scope == account[0] &&
 			slices.Contains([]live.Source{live.SourceAssumeRole, live.SourceRoles, live.SourceAuthorizationDetails, live.SourceListProviders, live.SourceAccountSummary}, g.Source)
 		if g.Source == source && (g.Scope == "" || g.Scope == scope) || shut {
 			l.out.Gaps = append(l.out.Gaps, g)
