@@ -140,7 +140,11 @@ var administrators = []string{"AdministratorAccess", "PowerUserAccess"}
 func (a *Assessor) judgeNodeRoles() {
 	for _, g := range a.snap.Facts().NodeGroups {
 		policies, presence := a.snap.Policies(g.Role)
-		if !g.Described || presence != live.Present {
+		switch {
+		case !g.Described || g.Role.IsZero(): // a gap of its own, or a group that is gone
+			continue
+		case presence == live.Unknown:
+			a.unreadNodeRoles[g.Name] = Fact{OfNodeGroup, g.Name, "the permission policies of its role " + g.Role.String() + " were not read"}
 			continue
 		}
 		if !live.Grants(policies, live.ActionAgent, a.snap.Cluster().ARN(), granting...) {

@@ -392,6 +392,7 @@ var scenarios = []scenario{
 		w.workload().Containers = append([]live.Template{{Name: "init", Init: true, Image: "busybox:1"}}, w.workload().Containers...)
 	}},
 	{name: "budgets that were not read", code: migrate.OptionalUnread, verdict: migrate.Eligible, fact: "read kubernetes:poddisruptionbudgets: refused: AccessDenied", fix: "lanyard policy", change: func(w *world) { w.gap(live.SourceBudgets, "") }},
+	{name: "a node role whose policies were not read", code: migrate.OptionalUnread, verdict: migrate.Eligible, fact: "node-group general: the permission policies of its role arn:aws:iam::123456789012:role/node were not read", change: func(w *world) { w.f.Roles[1].PoliciesRead, w.f.Roles[1].Policies = false, nil }},
 	{name: "a proxy that is not seen", code: migrate.OptionalUnread, verdict: migrate.Eligible, fact: "takes its proxy from a reference", change: func(w *world) { w.container().Proxy = live.ProxyUnseen }},
 
 	// holds

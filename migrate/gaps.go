@@ -102,6 +102,13 @@ func (l *look) optional() {
 			facts = append(facts, Fact{OfRead, strings.TrimSuffix(string(g.Source)+" "+g.Scope, " "), string(g.Reason) + ": " + g.Message})
 		}
 	}
+	for _, p := range l.places {
+		for _, n := range p.nodes {
+			if f, unread := l.unreadNodeRoles[n.Labels[labelGroup]]; unread {
+				facts = append(facts, f)
+			}
+		}
+	}
 	l.containers(func(w live.Workload, c live.Template) {
 		if c.Proxy == live.ProxyUnseen {
 			facts = append(facts, containerFact(w, c, "takes its proxy from a reference, which is not read"))
