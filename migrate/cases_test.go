@@ -83,6 +83,11 @@ var scenarios = []scenario{
 	{name: "a role of another account", code: migrate.CrossAccountRole, fact: "role arn:aws:iam::210987654321:role/api: is in account 210987654321", fix: "podIdentity.targetRoleARN", change: func(w *world) { w.m.Role.Account = other }},
 	{name: "a pod on Windows", code: migrate.Windows, fact: "pod demo/api-1: runs on Windows node", change: func(w *world) { w.pod().Windows = true }},
 	{name: "a template that asks for Windows", code: migrate.Windows, fact: "workload Deployment demo/api: asks for Windows", change: func(w *world) { w.workload().OS, w.f.Pods = "windows", nil }},
+	{name: "a template that nothing but Windows nodes admits", code: migrate.Windows, fact: "workload Deployment demo/api: no node but Windows nodes admits its pods", change: func(w *world) {
+		addNode(w, live.Node{Name: "win", ComputeType: "ec2", OS: "windows", Labels: map[string]string{"node.kubernetes.io/windows-build": "10.0.20348"}})
+		w.workload().NodeSelector, w.f.Pods = map[string]string{"node.kubernetes.io/windows-build": "10.0.20348"}, nil
+	}},
+	{name: "Windows nodes beside Linux nodes", change: func(w *world) { addNode(w, live.Node{Name: "win", ComputeType: "ec2", OS: "windows"}) }},
 	{name: "a hybrid node without an agent", code: migrate.HybridUnsupported, fact: "node mi-1: is a hybrid node without a ready agent", fix: "daemonsets.hybrid.create=true", change: func(w *world) { addNode(w, live.Node{Name: "mi-1", ComputeType: "hybrid", OS: "linux"}) }},
 	{name: "a pod on a hybrid node", code: migrate.HybridUnsupported, fact: "pod demo/api-1", change: func(w *world) {
 		w.f.Workloads, w.node().ComputeType, w.node().AgentReady = w.f.Workloads[1:], "hybrid", false

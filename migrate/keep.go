@@ -40,8 +40,11 @@ func (l *look) compute() {
 		if len(place.profiles) == 0 {
 			elsewhere = append(elsewhere, workloadFact(w, "no Fargate profile selects its pods"))
 		}
-		if w.OS == "windows" {
+		switch {
+		case w.OS == "windows":
 			windows = append(windows, workloadFact(w, "asks for Windows nodes"))
+		case len(place.nodes) > 0 && !slices.ContainsFunc(place.nodes, func(n *live.Node) bool { return n.OS != "windows" }):
+			windows = append(windows, workloadFact(w, "no node but Windows nodes admits its pods"))
 		}
 		for _, n := range place.nodes {
 			if n.ComputeType == "hybrid" && l.agentless(n) {
