@@ -232,6 +232,7 @@ type look struct {
 	association live.Association
 	associated  bool
 	pods        []live.Pod      // live ones that stay
+	ending      []live.Pod      // and those that do not
 	workloads   []live.Workload // that may still make pods
 	places      []place         // where its pods may run, by workload
 }
@@ -283,7 +284,13 @@ func (l *look) gather() {
 	l.association, presence = l.snap.Association(s)
 	l.associated = presence == live.Present
 	pods, _ := l.snap.Pods(s)
-	l.pods = slices.DeleteFunc(slices.Clone(pods), func(p live.Pod) bool { return p.Terminating })
+	for _, p := range pods {
+		if p.Terminating {
+			l.ending = append(l.ending, p)
+		} else {
+			l.pods = append(l.pods, p)
+		}
+	}
 	workloads, _ := l.snap.Workloads(s)
 	l.workloads = slices.DeleteFunc(slices.Clone(workloads), func(w live.Workload) bool { return w.Done })
 	for _, w := range l.workloads {

@@ -55,6 +55,7 @@ var scenarios = []scenario{
 	// keep
 	{name: "a pod on Fargate", code: migrate.Fargate, fact: "pod demo/api-1: runs on Fargate node", change: func(w *world) { w.pod().Fargate = true }},
 	{name: "a pod on a Fargate node", code: migrate.Fargate, fact: "pod demo/api-1", change: func(w *world) { w.node().ComputeType = "fargate" }},
+	{name: "a pod on Fargate that is ending", code: migrate.Fargate, fact: "pod demo/api-1: runs on Fargate node", change: func(w *world) { w.pod().Fargate, w.pod().Terminating = true, true }},
 	{name: "a profile selects the template, at zero replicas", code: migrate.Fargate, fact: "fargate-profile web: selects the pods of Deployment demo/api", change: func(w *world) {
 		w.workload().Replicas, w.f.Pods = 0, nil
 		w.f.FargateProfiles = append(w.f.FargateProfiles, live.FargateProfile{Name: "web", Described: true, Selectors: []live.FargateSelector{{Namespace: "other"}, {Namespace: "d?mo", Labels: map[string]string{"a*": "?pi"}}}})

@@ -32,6 +32,11 @@ func (l *look) compute() {
 		}
 		elsewhere = append(elsewhere, podFact(p, "runs on node "+p.Node))
 	}
+	for _, p := range l.ending {
+		if node, _ := l.snap.Node(p.Node); p.Fargate || node.ComputeType == "fargate" {
+			fargate = append(fargate, podFact(p, "runs on Fargate node "+p.Node+", until it has ended"))
+		}
+	}
 	for _, place := range l.places {
 		w := place.workload
 		for _, profile := range place.profiles {
