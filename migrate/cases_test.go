@@ -156,6 +156,9 @@ var scenarios = []scenario{
 	{name: "a resource named after the session", code: migrate.SessionNamePinned, fact: "names arn:aws:s3:::b/${aws:userid}/*", change: func(w *world) {
 		w.policy(live.PolicyStatement{Actions: []string{"s3:*"}, Resources: []string{"arn:aws:s3:::b/${aws:userid}/*"}})
 	}},
+	{name: "a resource named after the federation", code: migrate.OIDCKeyInPolicy, fact: "names arn:aws:s3:::b/${aws:FederatedProvider}/*", change: func(w *world) {
+		w.policy(live.PolicyStatement{Actions: []string{"s3:*"}, Resources: []string{"arn:aws:s3:::b/${aws:FederatedProvider}/*"}})
+	}},
 	{name: "a container that names its session", code: migrate.SessionNamePinned, fact: "container Deployment demo/api: api: sets AWS_ROLE_SESSION_NAME", change: func(w *world) { w.container().Variables = []string{"AWS_ROLE_SESSION_NAME"} }},
 	{name: "a policy that asks for the issuer's subject", code: migrate.OIDCKeyInPolicy, fact: "policy api/p2: asks for StringEquals " + host + ":sub x", fix: "aws:PrincipalTag/kubernetes-service-account", change: func(w *world) {
 		w.policy(live.PolicyStatement{Actions: []string{"s3:*"}, Conditions: []live.PolicyCondition{{Operator: "StringEquals", Key: host + ":sub", Values: []string{"x"}}}})

@@ -255,7 +255,7 @@ func (l *look) sessions() {
 		for _, c := range s.Conditions {
 			detail := c.Operator + " " + c.Key + " " + strings.Join(c.Values, " or ")
 			switch {
-			case live.OfWebIdentity(c.Key) || strings.EqualFold(c.Key, "aws:FederatedProvider"):
+			case ofFederation(c.Key):
 				web = append(web, Fact{OfPolicy, policy, "asks for " + detail})
 			case live.OfSession(c.Key) && !anySession(c):
 				pinned = append(pinned, Fact{OfPolicy, policy, "asks for " + detail})
@@ -263,7 +263,7 @@ func (l *look) sessions() {
 		}
 		for _, text := range texts(s) {
 			switch {
-			case variableOf(text, live.OfWebIdentity):
+			case variableOf(text, ofFederation):
 				web = append(web, Fact{OfPolicy, policy, "names " + text})
 			case variableOf(text, live.OfSession):
 				pinned = append(pinned, Fact{OfPolicy, policy, "names " + text})
@@ -284,6 +284,12 @@ func (l *look) sessions() {
 }
 
 const envSessionName = "AWS_ROLE_SESSION_NAME"
+
+// ofFederation reports whether a condition key is one that sessions of IRSA have and
+// those of Pod Identity do not.
+func ofFederation(key string) bool {
+	return live.OfWebIdentity(key) || strings.EqualFold(key, "aws:FederatedProvider")
+}
 
 // anySession reports whether a condition on the user ID takes any session: all values
 // end in ":*", as the role's ID does that is matched whole.
