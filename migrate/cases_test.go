@@ -281,6 +281,14 @@ var scenarios = []scenario{
 		w.f.Associations = append(w.f.Associations, a)
 		w.f.Addons = append(w.f.Addons, live.Addon{Name: "vpc-cni", Described: true, Associations: []string{a.ARN}})
 	}},
+	{name: "an add-on with more associations", code: migrate.AddonOwned, fact: "add-on vpc-cni: owns association a-1", fix: "--pod-identity-associations serviceAccount=api,roleArn=" + role + " serviceAccount=more,roleArn=" + next, change: func(w *world) {
+		a := association(w)
+		a.OwnerARN = "arn:aws:eks:eu-west-1:123456789012:addon/irsa-lab/vpc-cni/1"
+		more := a
+		more.ServiceAccount, more.ID, more.ARN, more.Role = "more", "a-2", a.ARN+"2", arn(next)
+		w.f.Associations = append(w.f.Associations, more, a)
+		w.f.Addons = append(w.f.Addons, live.Addon{Name: "vpc-cni", Described: true, Associations: []string{a.ARN, more.ARN}})
+	}},
 	{name: "an annotation of an add-on", code: migrate.AddonOwned, fact: "add-on aws-ebs-csi-driver: gives ServiceAccount demo/api the role", change: func(w *world) {
 		w.f.Addons = append(w.f.Addons, live.Addon{Name: "aws-ebs-csi-driver", Described: true, ServiceAccountRole: role})
 		w.sa().Managers = []live.FieldManager{{Annotation: "eks.amazonaws.com/role-arn", Manager: "eks"}}

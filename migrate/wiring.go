@@ -226,9 +226,30 @@ func (l *look) addon() {
 			facts = append(facts, Fact{OfAddon, d.Name, "gives ServiceAccount " + s.String() + " the role " + role})
 		}
 	}
+	if len(facts) == 0 {
+		return
+	}
 	l.reason(AddonOwned, facts, "an EKS add-on owns this ServiceAccount's wiring, and EKS would undo a change",
-		fmt.Sprintf("let EKS move it, and take it out of Git: aws eks update-addon --cluster-name %s --addon-name %s --pod-identity-associations serviceAccount=%s,roleArn=%s",
-			l.snap.Cluster().Name, name, s.ServiceAccount, l.m.Role))
+		fmt.Sprintf("let EKS move it, and take it out of Git: aws eks update-addon --cluster-name %s --addon-name %s --pod-identity-associations %s",
+			l.snap.Cluster().Name, name, l.addonAssociations(name)))
+}
+
+// addonAssociations lists what an add-on is to own: this ServiceAccount beside those that
+// it owns already, because the update takes away what it does not list.
+// Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_UpdateAddon.html
+func (l *look) addonAssociations(name string) string {
+	out := []string{"serviceAccount=" + l.m.Subject.ServiceAccount + ",roleArn=" + l.m.Role.String()}
+	for _, a := range l.snap.Facts().Associations {
+		if d, ok := l.snap.Addon(a); ok && d.Name == name && a.Subject() != l.m.Subject {
+			role := a.Role.String()
+			if role == "" {
+				role = "ROLE" // it was not described: whoever runs the command fills it in
+			}
+			out = append(out, "serviceAccount="+a.ServiceAccount+",roleArn="+role)
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, " ")
 }
 
 // ownedBy reports whether an add-on wrote the annotation: it is known by the
