@@ -380,7 +380,7 @@ func TestManyUsersOfARole(t *testing.T) {
 	}
 }
 
-// TestFeatureSelf: the agent's ServiceAccount is left alone unless feature self is on.
+// TestFeatureSelf: what lanyard stands on is left alone unless feature self is on.
 func TestFeatureSelf(t *testing.T) {
 	t.Parallel()
 	for _, allowed := range []bool{false, true} {
@@ -389,6 +389,10 @@ func TestFeatureSelf(t *testing.T) {
 		w.o.AllowSelf = allowed
 		if a := w.assess(t); a.Has(migrate.Self) == allowed {
 			t.Errorf("the agent's own, feature self %t: %v", allowed, a.Reasons)
+		}
+		w.m.Subject, w.o.Self = subject, []identity.Subject{subject}
+		if a := w.assess(t); a.Has(migrate.Self) == allowed {
+			t.Errorf("lanyard's own, feature self %t: %v", allowed, a.Reasons)
 		}
 	}
 }

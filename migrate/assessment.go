@@ -129,15 +129,12 @@ func (a Assessment) Has(c Code) bool {
 
 // Options are what an assessment depends on besides the mapping and the snapshot.
 type Options struct {
-	Mappings       []desired.Mapping // all that Git names: who else uses a role
-	OrganizationID string            // the value of aws:SourceOrgId; empty means unknown
-	StartupTaint   string            // nodes bear it until their agent is ready; empty means none is declared
-	// Self are lanyard's own ServiceAccount and whatever else is never touched, besides
-	// the agent's. Feature self leaves it empty.
-	Self  []identity.Subject
-	Brief bool // without [Assessment].Trust, which takes longest: for those who count only
-	// AllowSelf lifts the reason self from the agent's ServiceAccount: feature self.
-	AllowSelf bool
+	Mappings       []desired.Mapping  // all that Git names: who else uses a role
+	OrganizationID string             // the value of aws:SourceOrgId; empty means unknown
+	StartupTaint   string             // nodes bear it until their agent is ready; empty means none is declared
+	Self           []identity.Subject // lanyard's own ServiceAccount and whatever else is never touched, besides the agent's
+	AllowSelf      bool               // feature self: they are judged as all others are
+	Brief          bool               // without [Assessment].Trust, which takes longest: for those who count only
 }
 
 // Assess assesses one mapping. It is [Assessor.Assess] for those who ask once.

@@ -96,9 +96,12 @@ var agentSubject = identity.Subject{Namespace: "kube-system", ServiceAccount: "e
 
 // self keeps lanyard's hands off what lanyard stands on.
 func (l *look) self() {
+	if l.opts.AllowSelf {
+		return
+	}
 	s := l.m.Subject
 	var facts []Fact
-	if s == agentSubject && !l.opts.AllowSelf {
+	if s == agentSubject {
 		facts = append(facts, Fact{OfServiceAccount, s.String(), "is the Pod Identity agent's"})
 	}
 	if slices.Contains(l.opts.Self, s) {

@@ -18,9 +18,6 @@ func Outline(c *desired.Configuration, p plan.Policy) outline.Options {
 	o := outline.Options{Diff: p.Diff, Migrate: migrate.Options{OrganizationID: p.Diff.OrganizationID, Self: Self()}}
 	if c != nil {
 		o.Pace, o.Migrate.StartupTaint, o.Migrate.AllowSelf = c.Migration, c.Migration.StartupTaint, c.Features.Self
-		if c.Features.Self {
-			o.Migrate.Self = nil
-		}
 	}
 	return o
 }
