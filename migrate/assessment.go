@@ -254,9 +254,14 @@ func (a *Assessor) Assess(m desired.Mapping) Assessment {
 		l.holds()
 	}
 	for _, list := range [][]Reason{l.out.Reasons, l.out.Warnings, l.out.Holds} {
-		slices.SortFunc(list, func(x, y Reason) int { return cmp.Compare(x.Code.order(), y.Code.order()) })
+		SortReasons(list)
 	}
 	return l.out
+}
+
+// SortReasons puts reasons, warnings or holds into the order of reports.
+func SortReasons(list []Reason) {
+	slices.SortStableFunc(list, func(x, y Reason) int { return cmp.Compare(x.Code.order(), y.Code.order()) })
 }
 
 // verdict applies the precedence of design.md section 6: what keeps, then what blocks,

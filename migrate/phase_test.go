@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,7 +65,7 @@ func stand(t *testing.T, w *world, e migrate.Evidence) (migrate.Standing, []migr
 	if !ok {
 		t.Fatalf("nothing can be said of %s: %v", m.Subject, r.Judged[0].Unknown)
 	}
-	return s, holds, a.Route(&r.Judged[0], s)
+	return s, append(holds, a.Waits(&r.Judged[0], s)...), a.Route(&r.Judged[0], s)
 }
 
 // heldBy are the codes of holds, and steps the planes that are still to be written.
@@ -355,5 +356,146 @@ func TestOwnersUnread(t *testing.T) {
 	w.gap(live.SourceWorkloads, "")
 	if s, holds, _ := stand(t, w, migrate.Evidence{}); s.Phase() != migrate.PhaseSoaking || heldBy(holds) != "no-run-yet" {
 		t.Errorf("%s, holds %q; want soaking, no-run-yet", s.Phase(), heldBy(holds))
+	}
+}
+
+// movedWorld is the eligible world once it has moved: the association stands, the pod
+// has it, and both sides are trusted.
+func movedWorld() *world {
+	w := eligible()
+	w.m.Mechanism, w.m.Adopt = identity.PodIdentity, desired.Adopt{Annotation: true, Trust: true, Association: true}
+	w.m.Migration.Proof = desired.ProofDeclared
+	podOn(w, live.CredentialPodIdentity, time.Hour)
+	cluster := identity.Cluster{Name: "irsa-lab", Region: "eu-west-1", Account: account, Partition: "aws", Issuer: issuer}
+	own := trust.Grant{Mechanism: identity.PodIdentity, Subject: subject, Cluster: cluster, SessionTags: true}.Statement()
+	w.role().TrustPolicy = strings.TrimSuffix(irsaTrust(subject.OIDCSubject()), "]}") + "," + string(own) + "]}"
+	w.f.Associations = append(w.f.Associations, association(w))
+	return w
+}
+
+// TestCompletedRun: a CronJob has run once a pod of it on the wanted side succeeded,
+// though nothing of it runs now; a run on the other side, or one that failed, is none.
+func TestCompletedRun(t *testing.T) {
+	t.Parallel()
+	run := live.Pod{Namespace: "demo", Name: "nightly-1", ServiceAccount: "api", Owner: live.WorkloadRef{Kind: "CronJob", Name: "nightly"}, CreatedAt: now.Add(-2 * time.Hour),
+		Phase: "Succeeded", Containers: []live.Container{{Name: "nightly", Credential: live.CredentialPodIdentity}}}
+	for name, test := range map[string]struct {
+		change func(p *live.Pod)
+		holds  string
+	}{
+		"succeeded": {func(*live.Pod) {}, ""},
+		"failed":    {func(p *live.Pod) { p.Phase = "Failed" }, "no-run-yet"},
+		"on IRSA":   {func(p *live.Pod) { p.Containers[0].Credential = live.CredentialIRSA }, "no-run-yet"},
+		"another's": {func(p *live.Pod) { p.Owner.Name = "weekly" }, "no-run-yet"},
+	} {
+		w := movedWorld()
+		job(w)
+		p := run
+		p.Containers = slices.Clone(run.Containers)
+		test.change(&p)
+		w.f.Pods = append(w.f.Pods, p)
+		if s, holds, _ := stand(t, w, migrate.Evidence{}); heldBy(holds) != test.holds || (s.Phase() == migrate.PhaseNarrowing) != (test.holds == "") {
+			t.Errorf("%s: %s, holds %q; want %q", name, s.Phase(), heldBy(holds), test.holds)
+		}
+	}
+}
+
+// TestHandoffs: what is others' to write, and stands in the way, is written out for them.
+func TestHandoffs(t *testing.T) {
+	t.Parallel()
+	back := func(w *world) { w.m.Mechanism = identity.IRSA }
+	onlyPods := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"pods.eks.amazonaws.com"},"Action":["sts:AssumeRole","sts:TagSession"]}]}`
+	for _, test := range []struct {
+		name   string
+		change func(w *world)
+		phase  migrate.Phase
+		holds  string
+		fix    string
+	}{
+		{"the way back is ready", back, migrate.PhaseWidened, "", ""},
+		{"no provider", func(w *world) { back(w); w.f.Providers = nil }, migrate.PhasePending, "owner-must-act", "aws iam create-open-id-connect-provider --url " + issuer + " --client-id-list sts.amazonaws.com"},
+		{"no audience", func(w *world) { back(w); w.f.Providers[0].ClientIDs = []string{"x"} }, migrate.PhasePending, "owner-must-act", "add-client-id-to-open-id-connect-provider"},
+		{"an annotation of the chart", func(w *world) {
+			back(w)
+			w.m.Adopt.Annotation = false
+			w.sa().Annotations[diff.AnnotationRole], w.sa().Managers = role+"-old", []live.FieldManager{{Annotation: diff.AnnotationRole, Manager: "helm"}}
+		}, migrate.PhasePending, "owner-must-act", diff.AnnotationRole + ": " + role},
+		{"a setting of the chart", func(w *world) {
+			back(w)
+			w.m.Adopt.Annotation, w.m.IRSA.TokenExpiration = false, time.Hour
+			w.sa().Annotations[diff.AnnotationExpiration], w.sa().Managers = "86400", []live.FieldManager{{Annotation: diff.AnnotationExpiration, Manager: "helm"}}
+		}, migrate.PhasePending, "owner-must-act", diff.AnnotationExpiration + ": 3600"},
+		{"trust that is not adopted", func(w *world) { back(w); w.m.Adopt.Trust, w.role().TrustPolicy = false, onlyPods }, migrate.PhasePending, "owner-must-act", "sts:AssumeRoleWithWebIdentity"},
+		{"trust that was taken away", func(w *world) {
+			w.m.Adopt.Trust, w.role().TrustPolicy = false, irsaTrust(subject.OIDCSubject())
+		}, migrate.PhaseCrossing, "owner-must-act", `"Service":"pods.eks.amazonaws.com"`},
+		{"trust that lanyard restores", func(w *world) { w.role().TrustPolicy = irsaTrust(subject.OIDCSubject()) }, migrate.PhaseCrossing, "", ""},
+	} {
+		w := movedWorld()
+		test.change(w)
+		s, holds, legs := stand(t, w, migrate.Evidence{})
+		if s.Phase() != test.phase || heldBy(holds) != test.holds || test.fix != "" && !strings.Contains(holds[0].Fix, test.fix) || len(legs) == 0 {
+			t.Errorf("%s: %s, %+v, %d steps; want %s, %q with %q", test.name, s.Phase(), holds, len(legs), test.phase, test.holds, test.fix)
+		}
+	}
+}
+
+// TestSettingsComeBefore: on the way back a setting of the ServiceAccount that is not as
+// Git asks is written first, and the association goes after.
+func TestSettingsComeBefore(t *testing.T) {
+	t.Parallel()
+	w := movedWorld()
+	w.m.Mechanism, w.m.IRSA.Audience, w.m.IRSA.TokenExpiration = identity.IRSA, "sts.amazonaws.com", time.Hour
+	_, _, legs := stand(t, w, migrate.Evidence{})
+	if got, want := steps(legs), "pending:service-account widened:association crossing:pods narrowing:trust"; got != want || legs[0].After != diff.AnnotationExpiration+": 3600" {
+		t.Errorf("%q, first %+v; want %q", got, legs[0], want)
+	}
+	if last := legs[len(legs)-1]; !strings.Contains(last.Waits, "for 6h0m0s after the association has gone") {
+		t.Errorf("the old trust waits %q, want as long as credentials live", last.Waits)
+	}
+}
+
+// TestNotHitless: a setting that cannot be cleared, and pods that nobody makes again,
+// hold; and no step says that they are updated in place, or restarted.
+func TestNotHitless(t *testing.T) {
+	t.Parallel()
+	target := arn("arn:aws:iam::210987654321:role/target")
+	for _, test := range []struct {
+		name   string
+		change func(w *world)
+		fact   string
+		leg    func(l migrate.Leg) bool // what one of the steps is
+	}{
+		{"a target that Git does not have", func(w *world) { w.f.Associations[0].TargetRole = target }, "has targetRoleARN",
+			func(l migrate.Leg) bool {
+				return strings.Contains(l.Do, "cannot clear targetRoleARN") && strings.Contains(l.Before, target.String())
+			}},
+		{"a policy that Git does not have", func(w *world) {
+			w.m.PodIdentity.SessionTags, w.m.PodIdentity.Trust = false, identity.WidthAccount
+			w.f.Associations[0].SessionTagsOff, w.f.Associations[0].SessionPolicy = true, `{}`
+		}, "has sessionPolicy", func(l migrate.Leg) bool { return strings.Contains(l.Do, "cannot clear sessionPolicy") }},
+		{"another target", func(w *world) {
+			w.f.Associations[0].TargetRole, w.m.PodIdentity.TargetRole = target, arn(next)
+			w.f.Roles = append(w.f.Roles, live.Role{ARN: arn(next), Presence: live.Present, TrustPolicy: chainAllowed})
+		}, "",
+			func(l migrate.Leg) bool { return strings.Contains(l.Do, "in place") }},
+		{"back, with a Job's pod", func(w *world) {
+			w.m.Mechanism, w.pod().Owner = identity.IRSA, live.WorkloadRef{Kind: "Job", Name: "once"}
+		}, "pod demo/api-1: made by Job once", func(l migrate.Leg) bool {
+			return l.Plane == diff.PlanePods && len(l.Restarts) == 0 && strings.Contains(l.Do, "wait until 1 pod")
+		}},
+		{"back, with a bare pod", func(w *world) { w.m.Mechanism, w.pod().Owner = identity.IRSA, live.WorkloadRef{} }, "pod demo/api-1: made by nobody", nil},
+		{"back, with a Deployment's pod", func(w *world) { w.m.Mechanism = identity.IRSA }, "",
+			func(l migrate.Leg) bool { return slices.Equal(l.Restarts, []string{"demo/api-1"}) }},
+	} {
+		w := movedWorld()
+		test.change(w)
+		_, holds, legs := stand(t, w, migrate.Evidence{})
+		if (heldBy(holds) == "not-hitless") != (test.fact != "") || test.fact != "" && !strings.Contains(holds[0].Facts[0].String(), test.fact) {
+			t.Errorf("%s: %+v, want a fact %q", test.name, holds, test.fact)
+		}
+		if test.leg != nil && !slices.ContainsFunc(legs, test.leg) {
+			t.Errorf("%s: no such step among %+v", test.name, legs)
+		}
 	}
 }

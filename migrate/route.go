@@ -72,9 +72,13 @@ func (r *route) toPodIdentity(s Standing) {
 			Undo: "delete the association; pods that have come meanwhile are restarted onto IRSA, which still trusts " + role, Waits: "until the trust has stood for the settling time"})
 	}
 	if wrong := r.differs(); len(wrong) > 0 {
-		r.add(Leg{Phase: PhaseCrossing, Plane: diff.PlaneAssociation, Do: "update the association in place, to what Git asks for: " + strings.Join(wrong, ", "),
+		leg := Leg{Phase: PhaseCrossing, Plane: diff.PlaneAssociation, Do: "update the association in place, to what Git asks for: " + strings.Join(wrong, ", "),
 			Object: "Pod Identity association " + r.j.Association.ID, Owner: notOurs(diff.OwnerOfAssociation(r.j.Association, r.snap.Cluster())),
-			Before: r.standing(), After: r.association(), Undo: "update it to what it was", Calls: 3})
+			Before: r.standing(), After: r.association(), Undo: "update it to what it was", Calls: 3}
+		if cleared := r.cleared(); len(cleared) > 0 {
+			leg.Do, leg.Undo = "somebody deletes the association and creates it as Git asks, because an update cannot clear "+several(cleared), "create it as it was"
+		}
+		r.add(leg)
 	}
 	r.restart(s, identity.PodIdentity)
 	if r.oldAnnotation() {
@@ -91,18 +95,17 @@ func (r *route) toIRSA(s Standing) {
 	if !s.Trusted {
 		r.widen(identity.IRSA)
 	}
-	account := r.j.ServiceAccount
-	if have := account.Annotations[diff.AnnotationRole]; have != r.m.Role.String() {
+	for _, a := range r.annotations() {
 		leg := Leg{Phase: r.first(), Plane: diff.PlaneServiceAccount, Do: "annotate the ServiceAccount", Object: "ServiceAccount " + r.m.Subject.String(),
-			Owner: notOurs(diff.OwnerOfAnnotation(account, diff.AnnotationRole)), After: diff.AnnotationRole + ": " + r.m.Role.String(), Undo: "take the annotation off", Calls: 3}
+			Owner: a.owner, After: a.key + ": " + a.want, Undo: "take the annotation off", Calls: 3}
 		if s.Armed != identity.IRSA {
 			leg.Do += ": it counts once the association is gone"
 		}
-		if !diff.MayTakeAnnotation(r.m, account, diff.AnnotationRole) {
+		if !a.ours {
 			leg.Do = "whoever owns the annotation changes it, or the mapping adopts it (adopt: [annotation])"
 		}
-		if have != "" {
-			leg.Before, leg.Undo = diff.AnnotationRole+": "+have, "annotate it with "+have+" again"
+		if a.have != "" {
+			leg.Before, leg.Undo = a.key+": "+a.have, "annotate it with "+a.have+" again"
 		}
 		r.add(leg)
 	}
@@ -133,12 +136,6 @@ func (r *route) widen(m identity.Mechanism) {
 	r.add(leg)
 }
 
-// mayEdit reports whether lanyard's statement may be written: it stands, or the mapping
-// adopts the plane.
-func (r *route) mayEdit(g trust.Grant) bool {
-	return r.m.Adopt.Trust || r.doc != nil && slices.ContainsFunc(r.doc.Statements(), func(s trust.Statement) bool { return s.Sid == g.Sid() })
-}
-
 // first is the phase of a step that mends the trust of the wanted side.
 func (r *route) first() Phase {
 	if r.at == PhaseCrossing {
@@ -153,16 +150,23 @@ func (r *route) restart(s Standing, to identity.Mechanism) {
 		return
 	}
 	var pods []string
+	own := 0 // those that end by themselves: of Jobs, or of nobody
 	for _, p := range r.j.Pods {
-		if !p.Uses(to) {
+		switch {
+		case p.Uses(to):
+		case restarted(p):
 			pods = append(pods, p.Namespace+"/"+p.Name)
+		default:
+			own++
 		}
 	}
 	slices.Sort(pods)
 	do, waits := "ask the API server what a new pod would be given; then evict one pod and, once its successor is ready, restart the rest", "until a dry run of its own template is given "+to.String()
 	switch {
-	case len(pods) == 0:
+	case len(pods) == 0 && own == 0:
 		do = "nothing runs: the next pod is on " + to.String()
+	case len(pods) == 0:
+		do = "wait until " + count(own, "pod") + " that lanyard does not restart have ended: the next run is on " + to.String()
 	case r.m.Migration.Restart == desired.RestartNatural:
 		do, pods = "wait until the workload's own next rollout has replaced "+count(len(pods), "pod"), nil
 	}
@@ -179,6 +183,9 @@ func (r *route) dropOld(wanted identity.Mechanism) {
 	waits := r.gate()
 	if wanted == identity.PodIdentity && r.oldAnnotation() {
 		waits = "for a second soak of " + r.m.Migration.Soak.String() + ", in which hidden readers of the annotation show"
+	}
+	if wanted == identity.IRSA {
+		waits += "; and for " + sessionLife.String() + " after the association has gone, which credentials of Pod Identity may live"
 	}
 	r.add(Leg{Phase: PhaseNarrowing, Plane: diff.PlaneTrust, Do: "take the old trust out", Object: "trust policy of role " + r.m.Role.String(), Owner: r.maker(),
 		Before: r.doc.Text(), After: edit.Document.Text(), Undo: "put the statement back", Waits: waits, Calls: 3})
@@ -218,11 +225,14 @@ func (r *route) association() string {
 func (r *route) standing() string {
 	a := r.j.Association
 	return compact(struct {
+		Namespace          string            `json:"namespace"`
+		ServiceAccount     string            `json:"serviceAccount"`
 		Role               string            `json:"roleArn"`
+		TargetRole         string            `json:"targetRoleArn,omitempty"`
 		DisableSessionTags bool              `json:"disableSessionTags,omitempty"`
 		Policy             string            `json:"policy,omitempty"`
 		Tags               map[string]string `json:"tags,omitempty"`
-	}{a.Role.String(), a.SessionTagsOff, a.SessionPolicy, a.Tags})
+	}{a.Namespace, a.ServiceAccount, a.Role.String(), a.TargetRole.String(), a.SessionTagsOff, a.SessionPolicy, a.Tags})
 }
 
 func compact(v any) string {

@@ -74,6 +74,18 @@ func (a *Assessor) Stand(j *diff.Judged, declared desired.Mapping, e Evidence) (
 	return s, f.holds, true
 }
 
+// Waits says what a mapping waits for besides: what others must write, and what cannot be
+// done without taking credentials away. It is for the report; [Assessor.Next] says so of
+// the step that it would take.
+func (a *Assessor) Waits(j *diff.Judged, s Standing) []Reason {
+	f := footing{Assessor: a, j: j, m: j.Mapping}
+	if !s.RolledBack && !s.Foreign {
+		f.handoffs(s)
+		f.keepsCredentials(s)
+	}
+	return f.holds
+}
+
 // footing is one standing in the making.
 type footing struct {
 	*Assessor
@@ -116,6 +128,112 @@ func (f *footing) foreign() bool {
 	f.hold(OwnerMustAct, "an association of others stands, and is not what Git asks for", "change it where it is made, or write adopt: [association]",
 		Fact{OfAssociation, a.ID, made(diff.OwnerOfAssociation(a, c))})
 	return true
+}
+
+// handoffs says what others must write before the next step: what is theirs, and not
+// adopted, lanyard writes out for them. Towards Pod Identity a trust policy that is not
+// lanyard's to edit is a reason of the verdict, and not told twice.
+func (f *footing) handoffs(s Standing) {
+	back, c := s.Wanted == identity.IRSA && s.Armed != s.Wanted, f.snap.Cluster()
+	if grant := f.j.Grant(c, s.Wanted); !s.Trusted && f.j.Document != nil && f.j.Trust.Decision != trust.Allow && (back || s.Armed == s.Wanted) && !f.mayEdit(grant) {
+		f.hold(OwnerMustAct, "the role's trust policy does not surely let "+s.Wanted.String()+" in for this ServiceAccount, and the mapping does not adopt it",
+			"add this statement to the trust policy of role "+f.m.Role.Name+" where the role is made, or write adopt: [trust]\n"+string(grant.Statement())+"\n"+grant.HCL(),
+			Fact{OfRole, f.m.Role.String(), f.j.Trust.Reason})
+	}
+	if !back {
+		return
+	}
+	provider := c.Issuer.ProviderARN(f.m.Role.Partition, f.m.Role.Account)
+	switch {
+	case f.j.Lacks(diff.OIDCProviderMissing):
+		f.hold(OwnerMustAct, "account "+f.m.Role.Account+" has no OIDC provider for this cluster, and lanyard never makes one",
+			"aws iam create-open-id-connect-provider --url "+string(c.Issuer)+" --client-id-list "+strings.Join(f.j.Audiences(), " "),
+			Fact{OfRole, f.m.Role.String(), "would be assumed by way of " + provider})
+	case f.j.Lacks(diff.OIDCAudienceMissing):
+		f.hold(OwnerMustAct, "the OIDC provider does not take the audience of the ServiceAccount's tokens, and lanyard never changes one",
+			"aws iam add-client-id-to-open-id-connect-provider --open-id-connect-provider-arn "+provider+" --client-id "+strings.Join(f.j.Audiences(), " or "),
+			Fact{OfRole, f.m.Role.String(), "would be assumed by way of " + provider})
+	}
+	for _, a := range f.annotations() {
+		if a.ours {
+			continue
+		}
+		f.hold(OwnerMustAct, "an annotation of the ServiceAccount is not as Git asks, and belongs to "+cmp.Or(a.owner, "somebody else"),
+			"write this where the ServiceAccount is made, or let the mapping adopt it (adopt: [annotation])\n"+a.key+": "+a.want,
+			Fact{OfServiceAccount, f.m.Subject.String(), a.key + ": " + a.have})
+	}
+}
+
+// mayEdit reports whether lanyard's statement may be written: it stands, or the mapping
+// adopts the plane.
+func (f *footing) mayEdit(g trust.Grant) bool {
+	return f.m.Adopt.Trust || f.j.Document != nil && slices.ContainsFunc(f.j.Document.Statements(), func(s trust.Statement) bool { return s.Sid == g.Sid() })
+}
+
+// annotation is one that is not as Git asks.
+type annotation struct {
+	key, have, want, owner string
+	ours                   bool // lanyard may write it
+}
+
+// annotations are those that IRSA needs and that are not as Git asks, the role's first.
+func (f *footing) annotations() (out []annotation) {
+	account, wanted := f.j.ServiceAccount, diff.Tuning(f.m)
+	add := func(key, want string) {
+		out = append(out, annotation{key, account.Annotations[key], want, notOurs(diff.OwnerOfAnnotation(account, key)), diff.MayTakeAnnotation(f.m, account, key)})
+	}
+	if role := f.m.Role.String(); account.Annotations[diff.AnnotationRole] != role {
+		add(diff.AnnotationRole, role)
+	}
+	for _, key := range []string{diff.AnnotationAudience, diff.AnnotationExpiration, diff.AnnotationRegional} {
+		if want, managed := wanted[key]; managed && !diff.SameTuning(key, want, account.Annotations) {
+			add(key, want)
+		}
+	}
+	return out
+}
+
+// keepsCredentials finds what cannot be done without taking credentials away for a moment: to
+// clear a setting of an association, which only goes with it; and to go back while pods
+// that nobody restarts are on Pod Identity.
+func (f *footing) keepsCredentials(s Standing) {
+	if s.Armed != identity.PodIdentity {
+		return
+	}
+	if s.Wanted == identity.PodIdentity {
+		if cleared := f.cleared(); len(cleared) > 0 {
+			f.hold(NotHitless, "what the association has and Git does not cannot be cleared, only deleted with it, and new pods would be without credentials for a moment",
+				"delete the association and create it anew by hand in a quiet hour, or put the setting into Git", Fact{OfAssociation, f.j.Association.ID, "has " + several(cleared)})
+		}
+		return
+	}
+	var facts []Fact
+	for _, p := range f.j.Pods {
+		if p.Uses(identity.PodIdentity) && !restarted(p) {
+			facts = append(facts, podFact(p, made(cmp.Or(strings.TrimSpace(p.Owner.Kind+" "+p.Owner.Name), "nobody"))+"; is on Pod Identity, and is not restarted"))
+		}
+	}
+	if len(facts) > 0 {
+		f.hold(NotHitless, "pods of Jobs or of nobody are on Pod Identity, and would lose it with the association", "wait until they have ended, or end them by hand", facts...)
+	}
+}
+
+// cleared are the settings of the association that Git asks to be none. EKS takes
+// another value for them, but not none.
+// Source: https://docs.aws.amazon.com/eks/latest/APIReference/API_UpdatePodIdentityAssociation.html
+func (f *footing) cleared() (out []string) {
+	for _, setting := range diff.AssociationDifference(f.m, f.j.Association) {
+		if setting == "targetRoleARN" && f.m.PodIdentity.TargetRole.IsZero() || setting == "sessionPolicy" && f.m.PodIdentity.SessionPolicy == "" {
+			out = append(out, setting)
+		}
+	}
+	return out
+}
+
+// restarted reports whether lanyard makes a pod again by a restart of its owner. Those
+// of Jobs come with the next run, bare ones never.
+func restarted(p live.Pod) bool {
+	return slices.Contains([]string{"Deployment", "StatefulSet", "DaemonSet", "Rollout"}, p.Owner.Kind)
 }
 
 func (f *footing) trusted() bool {
@@ -228,9 +346,10 @@ func (f *footing) allRun() bool {
 		if w.Done || w.Owner.Name != "" {
 			continue // a CronJob's Job counts for the CronJob
 		}
-		if !slices.ContainsFunc(f.j.Pods, func(p live.Pod) bool {
+		ran := func(p live.Pod) bool {
 			return p.Uses(f.j.Wanted) && (p.Ready || p.Phase == "Succeeded") && p.Owner.Name == w.Name && p.Owner.Kind == w.Kind
-		}) {
+		}
+		if !slices.ContainsFunc(f.j.Pods, ran) && !slices.ContainsFunc(f.completed[f.m.Subject], ran) {
 			idle = append(idle, workloadFact(w, "has no pod on "+f.j.Wanted.String()+" that became ready"))
 		}
 	}

@@ -1,6 +1,7 @@
 package outline
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -100,9 +101,13 @@ func New(state desired.State, snap *live.Snapshot, o Options) Outline {
 		w.Declared, w.Wanted, w.Position, w.Mechanism = m.Mechanism.String(), j.Wanted, m.At.String(), j.On
 		if s, holds, ok := a.Stand(j, m, o.Evidence); ok {
 			w.Phase = s.Phase().String()
-			w.Holds = append(w.Holds, holds...)
+			w.hold(append(holds, a.Waits(j, s)...)...)
 			if s.Armed == s.Wanted || w.Verdict == migrate.Eligible || s.Wanted == identity.IRSA {
 				w.Steps = route(a, j, s, o)
+			}
+			if o.Pace.Pause && w.Verdict == migrate.Eligible && len(w.Steps) > 0 {
+				w.hold(migrate.Reason{Code: migrate.Paused, Message: "the operator's configuration pauses all migrations",
+					Facts: []migrate.Fact{{Kind: migrate.OfCluster, Name: out.Cluster, Detail: "migration.pause: true"}}, Fix: "take migration.pause out of the configuration"})
 			}
 		}
 		w.risk = risk(m.Subject, snap)
@@ -190,17 +195,20 @@ func risk(s identity.Subject, snap *live.Snapshot) int {
 	return r
 }
 
-// waves puts those that wait to move, or are moving, into waves: the least risky first,
-// never more at a time, nor of one namespace, than the operator lets.
+// waves puts those that wait to move, or are moving, into waves: never more at a time,
+// nor of one namespace, than the operator lets. Those under way come first, those whose
+// window is shut last, and of each the least risky. What waits for a person, for an
+// owner's next run or for proof keeps nobody else from moving, and is in no wave.
 func (o *Outline) waves(p desired.Pace) {
 	most, perNamespace := max(p.MaxConcurrent, 1), max(p.PerNamespace, 1)
 	var waiting []*Workload
 	for i := range o.Workloads {
-		if w := &o.Workloads[i]; len(w.Steps) > 0 {
+		if w := &o.Workloads[i]; len(w.Steps) > 0 && !w.held(migrate.Held, migrate.Paused, migrate.OwnerMustAct, migrate.NotHitless, migrate.NoRunYet, migrate.NoProof) {
 			waiting = append(waiting, w)
 		}
 	}
-	slices.SortStableFunc(waiting, func(a, b *Workload) int { return a.risk - b.risk })
+	slices.SortStableFunc(waiting, func(a, b *Workload) int { return cmp.Or(a.turn()-b.turn(), a.risk-b.risk) })
+	var first []migrate.Fact
 	for wave := 1; len(waiting) > 0; wave++ {
 		taken, by := 0, map[string]int{}
 		waiting = slices.DeleteFunc(waiting, func(w *Workload) bool {
@@ -210,9 +218,41 @@ func (o *Outline) waves(p desired.Pace) {
 			taken++
 			by[w.Namespace]++
 			w.Wave = wave
+			if wave == 1 {
+				first = append(first, migrate.Fact{Kind: migrate.OfServiceAccount, Name: w.Name(), Detail: "comes first"})
+			} else if w.turn() > 0 {
+				w.hold(migrate.Reason{Code: migrate.Concurrency, Message: fmt.Sprintf("others come first: its turn is wave %d, with %d at a time and %d of a namespace", wave, most, perNamespace),
+					Facts: first[:min(len(first), mostFirst)], Fix: "wait, or raise migration.maxConcurrent or migration.perNamespace in the configuration"})
+			}
 			return true
 		})
+		if wave == 1 {
+			slices.SortFunc(first, func(a, b migrate.Fact) int { return strings.Compare(a.Name, b.Name) })
+		}
 	}
+}
+
+// mostFirst bounds how many of the first wave are named to those that come later.
+const mostFirst = 20
+
+// turn is 0 for a workload that is under way, 2 for one whose window is shut, else 1.
+func (w *Workload) turn() int {
+	switch {
+	case slices.Contains([]string{migrate.PhaseCrossing.String(), migrate.PhaseSoaking.String(), migrate.PhaseNarrowing.String()}, w.Phase):
+		return 0
+	case w.held(migrate.OutsideWindow):
+		return 2
+	}
+	return 1
+}
+
+func (w *Workload) held(codes ...migrate.Code) bool {
+	return slices.ContainsFunc(w.Holds, func(r migrate.Reason) bool { return slices.Contains(codes, r.Code) })
+}
+
+func (w *Workload) hold(r ...migrate.Reason) {
+	w.Holds = append(w.Holds, r...)
+	migrate.SortReasons(w.Holds)
 }
 
 // Waits reports whether a workload has steps to take, or is not where Git wants it.
@@ -231,8 +271,10 @@ func (o *Outline) count(snap *live.Snapshot) {
 	s.Associations.After = s.Associations.Now
 	for _, w := range o.Workloads {
 		s.Verdicts[w.Verdict.String()]++
-		for _, r := range w.Reasons {
-			s.Reasons[string(r.Code)]++
+		for i, r := range w.Reasons { // those of one code stand together, and count once
+			if i == 0 || r.Code != w.Reasons[i-1].Code {
+				s.Reasons[string(r.Code)]++
+			}
 		}
 		if w.Verdict == migrate.Eligible && w.Mechanism != identity.PodIdentity {
 			s.Associations.After++

@@ -64,7 +64,7 @@ func (j *Judged) compareTuning(a live.ServiceAccount) {
 	want := Tuning(j.Mapping)
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		got, there := a.Annotations[key]
-		if same(key, want[key], got, there) {
+		if SameTuning(key, want[key], a.Annotations) {
 			continue
 		}
 		actual := got
@@ -77,9 +77,11 @@ func (j *Judged) compareTuning(a live.ServiceAccount) {
 	}
 }
 
-// same compares by what the webhook makes of a value: no audience annotation means
-// the default one, and sts-regional-endpoints is a Go bool.
-func same(key, want, got string, there bool) bool {
+// SameTuning reports whether one of the annotations of [Tuning] is as wanted, by what the
+// webhook makes of it: no audience annotation means the default one, and
+// sts-regional-endpoints is a Go bool.
+func SameTuning(key, want string, annotations map[string]string) bool {
+	got, there := annotations[key]
 	switch key {
 	case AnnotationAudience:
 		return want == got || (want == DefaultAudience && !there)
