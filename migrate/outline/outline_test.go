@@ -100,21 +100,28 @@ func TestForms(t *testing.T) {
 		} else {
 			kind = name
 		}
-		got := write(t, kind, example(t, nil), v)
-		file := filepath.Join("testdata", "fleet."+form)
-		if *update {
-			if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		want, err := os.ReadFile(file)
-		if err != nil {
+		golden(t, "fleet."+form, write(t, kind, example(t, nil), v))
+	}
+	golden(t, "reasons.wide.table", write(t, "table", reasonsOf(t, "live.yaml", outline.Options{}), outline.View{Wide: true}))
+	golden(t, "reasons.wave.table", write(t, "table", reasonsOf(t, "live.yaml", outline.Options{}), outline.View{Waves: true}))
+}
+
+// golden holds a report to a file in testdata.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(string(want), got); diff != "" {
-			t.Errorf("%s differs (-want +got); rewrite with -update\n%s", file, diff[:min(len(diff), 4000)])
-		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s differs (-want +got); rewrite with -update\n%s", file, diff[:min(len(diff), 4000)])
 	}
 }
 
@@ -160,6 +167,76 @@ func TestFleet(t *testing.T) {
 	}
 	if w := got["monitoring/prometheus"]; w.Declared != "" || w.Phase != "" || w.Wanted != identity.None || len(w.Would) == 0 {
 		t.Errorf("what Git does not name: %+v", w)
+	}
+}
+
+// reasonsOf reports on one of the worlds of examples/reasons.
+func reasonsOf(t *testing.T, world string, o outline.Options) outline.Outline {
+	t.Helper()
+	text, err := os.ReadFile("../../examples/reasons/" + world)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap, err := live.Decode(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo, err := desired.Parse(os.DirFS("../../examples/reasons/fleet"), []string{"."}, desired.Revision{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := repo.For(snap.Cluster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return outline.New(state, snap, o)
+}
+
+// TestEveryCodeHasAnExample: each reason, warning and hold has a place in
+// examples/reasons, which is named after it and shows it, and no other reason beside.
+func TestEveryCodeHasAnExample(t *testing.T) {
+	t.Parallel()
+	got := map[string]outline.Workload{}
+	for _, world := range []string{"live.yaml", "outpost.yaml"} {
+		for _, w := range reasonsOf(t, world, outline.Options{}).Workloads {
+			got[w.ServiceAccount] = w
+		}
+	}
+	none := map[migrate.Code]string{
+		migrate.AssociationsFull: "5,000 associations",
+		migrate.ProbeRefused:     "needs a dry run",
+		migrate.ProbeUnguarded:   "needs a dry run",
+		migrate.RemovalBudget:    "needs the last hour's removals",
+	}
+	elsewhere := map[migrate.Code]string{migrate.Self: "eks-pod-identity-agent", migrate.AgentAbsent: "outside-eks", migrate.WebhookAbsent: "outside-eks"}
+	beside := map[migrate.Code][]migrate.Code{
+		migrate.MixedCompute: {migrate.Fargate},
+		migrate.OutsideEKS:   {migrate.AgentAbsent, migrate.WebhookAbsent},
+	}
+	for _, list := range []struct {
+		codes []migrate.Code
+		of    func(outline.Workload) []migrate.Reason
+	}{
+		{append(migrate.Keeps(), migrate.Blocks()...), func(w outline.Workload) []migrate.Reason { return w.Reasons }},
+		{migrate.Warnings(), func(w outline.Workload) []migrate.Reason { return w.Warnings }},
+		{migrate.Holds(), func(w outline.Workload) []migrate.Reason { return w.Holds }},
+	} {
+		for _, code := range list.codes {
+			name, of := elsewhere[code]
+			if !of {
+				name = string(code)
+			}
+			w, found := got[name]
+			shows := slices.ContainsFunc(list.of(w), func(r migrate.Reason) bool { return r.Code == code })
+			if why := none[code]; shows == (why != "") || found != shows {
+				t.Errorf("%s: an example %t, which shows it %t: %+v; none is expected: %q", code, found, shows, list.of(w), why)
+			}
+			for _, r := range w.Reasons {
+				if !of && r.Code != code && !slices.Contains(beside[code], r.Code) {
+					t.Errorf("%s: its example is %s too: %v", code, r.Code, r.Facts)
+				}
+			}
+		}
 	}
 }
 
@@ -240,6 +317,51 @@ func TestWaves(t *testing.T) {
 	}
 	if len(seen) < 3 {
 		t.Errorf("%d waves: too few to show anything", len(seen))
+	}
+}
+
+// TestUnderWayComesFirst: a workload that moves already keeps its place, however risky it
+// is; one that waits for a person or whose window is shut does not keep others waiting;
+// and who comes later is told so, unless under way.
+func TestUnderWayComesFirst(t *testing.T) {
+	t.Parallel()
+	waves, holds := map[string]int{}, map[string]string{}
+	for _, w := range reasonsOf(t, "live.yaml", outline.Options{}).Workloads {
+		waves[w.ServiceAccount] = w.Wave
+		for _, h := range w.Holds {
+			holds[w.ServiceAccount] += string(h.Code) + " "
+		}
+	}
+	for name, want := range map[string]struct {
+		wave  int
+		holds string
+	}{
+		"before": {1, ""}, "concurrency": {2, "concurrency "}, "sdk-unknown": {4, "concurrency "}, "outside-window": {5, "outside-window concurrency "}, "no-proof": {0, "no-proof "},
+		"held": {0, "held "}, "paused": {0, "paused "}, "no-run-yet": {0, "no-run-yet "}, "owner-must-act": {0, "owner-must-act "}, "not-hitless": {0, "not-hitless "},
+	} {
+		if waves[name] != want.wave || holds[name] != want.holds {
+			t.Errorf("%s: wave %d, holds %q; want %d, %q", name, waves[name], holds[name], want.wave, want.holds)
+		}
+	}
+}
+
+// TestPausedByTheOperator: the configuration holds every eligible workload that has steps
+// to take, and none of them has a turn.
+func TestPausedByTheOperator(t *testing.T) {
+	t.Parallel()
+	paused := 0
+	for _, w := range reasonsOf(t, "live.yaml", outline.Options{Pace: desired.Pace{Pause: true}}).Workloads {
+		held := slices.ContainsFunc(w.Holds, func(r migrate.Reason) bool {
+			return r.Code == migrate.Paused && strings.Contains(r.Fix, "migration.pause")
+		})
+		if want := w.Verdict == migrate.Eligible && len(w.Steps) > 0; held != want || held && w.Wave > 0 {
+			t.Errorf("%s: paused %t, want %t; wave %d", w.Name(), held, want, w.Wave)
+		} else if held {
+			paused++
+		}
+	}
+	if paused < 5 {
+		t.Errorf("%d are paused: too few to show anything", paused)
 	}
 }
 
