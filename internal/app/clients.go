@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -36,6 +37,7 @@ type clients struct {
 	mu       sync.Mutex             // guards what follows
 	home     string                 // the caller's account, once it is known
 	iam      map[string]*iam.Client
+	trails   map[string]*cloudtrail.Client // by Region
 }
 
 func newClients(ctx context.Context, o Options) (*clients, error) {
@@ -62,7 +64,7 @@ func newClients(ctx context.Context, o Options) (*clients, error) {
 		base.APIOptions = append(slices.Clone(base.APIOptions), attempts("calls", o.Called))
 	}
 	c := &clients{kube: kube, eks: eks.NewFromConfig(*base), sts: sts.NewFromConfig(*base), base: *base,
-		accounts: map[string]desired.Account{}, iam: map[string]*iam.Client{}}
+		accounts: map[string]desired.Account{}, iam: map[string]*iam.Client{}, trails: map[string]*cloudtrail.Client{}}
 	if o.Config != nil {
 		for _, a := range o.Config.Accounts {
 			c.accounts[a.ID] = a
