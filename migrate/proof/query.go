@@ -71,7 +71,7 @@ func (p *Prover) question(ctx context.Context, query string) answer {
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.o.Limits.Query)
 	defer cancel()
-	form := url.Values{"query": {query}, "timeout": {p.o.Limits.Query.String()}}
+	form := url.Values{"query": {query}, "timeout": {strconv.FormatFloat(p.o.Limits.Query.Seconds(), 'f', -1, 64)}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(p.o.Prometheus, "/")+"/api/v1/query", strings.NewReader(form.Encode()))
 	if err != nil {
 		return answer{why: "prometheus.url is not one: " + mendURL}

@@ -122,7 +122,7 @@ func TestQuestion(t *testing.T) {
 		if r.Method != http.MethodPost || r.URL.Path != "/prometheus/api/v1/query" || r.URL.RawQuery != "" {
 			t.Errorf("asked %s %s?%s", r.Method, r.URL.Path, r.URL.RawQuery)
 		}
-		if got := r.PostFormValue("query"); got != query && got != "other" || r.PostFormValue("time") != "" || r.PostFormValue("timeout") != "2s" {
+		if got := r.PostFormValue("query"); got != query && got != "other" || r.PostFormValue("time") != "" || r.PostFormValue("timeout") != "2" {
 			t.Errorf("asked %v", r.PostForm)
 		}
 		fmt.Fprint(rw, vector(map[bool]string{true: "1", false: "0"}[r.PostFormValue("query") == query]))
