@@ -53,7 +53,17 @@ func (r *Reader) Cluster(ctx context.Context) (identity.Cluster, error) {
 // Observe looks at everything that a comparison with the state needs, and writes the
 // guard rails that are in force into the snapshot.
 func (r *Reader) Observe(ctx context.Context, state desired.State) (*live.Snapshot, error) {
-	ask := observe.Ask{GuardRails: railsFacts(r.opts.Config)}
+	return r.observe(ctx, state, observe.Ask{})
+}
+
+// Audit is [Reader.Observe] of what an audit wants besides: roles that nothing names,
+// and every OIDC provider.
+func (r *Reader) Audit(ctx context.Context, state desired.State) (*live.Snapshot, error) {
+	return r.observe(ctx, state, observe.Ask{Audit: true})
+}
+
+func (r *Reader) observe(ctx context.Context, state desired.State, ask observe.Ask) (*live.Snapshot, error) {
+	ask.GuardRails = railsFacts(r.opts.Config)
 	for _, m := range state.Mappings {
 		ask.Subjects = append(ask.Subjects, m.Subject)
 		ask.Roles = append(ask.Roles, rolesOf(m)...)

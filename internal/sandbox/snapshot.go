@@ -56,6 +56,9 @@ type snapshot struct {
 		Trust      string            `json:"trustPolicy"`
 		MaxSession int               `json:"maxSessionSeconds"`
 		Tags       map[string]string `json:"tags"`
+		Boundary   string            `json:"permissionsBoundary"`
+		UsedAt     time.Time         `json:"lastUsedAt"`
+		UsedIn     string            `json:"lastUsedRegion"`
 		Policies   []policy          `json:"policies"`
 	} `json:"roles"`
 	Providers []struct {
@@ -64,10 +67,13 @@ type snapshot struct {
 	} `json:"oidcProviders"`
 }
 
-// policy is what a snapshot keeps of a permission policy: only what tells IRSA and Pod
-// Identity apart.
+// policy is what a snapshot keeps of a permission policy: what tells IRSA and Pod
+// Identity apart, and what is allowed on every resource.
 type policy struct {
-	Name       string `json:"name"`
+	Name       string   `json:"name"`
+	ARN        string   `json:"arn"`
+	Bounds     bool     `json:"bounds"`
+	Everywhere []string `json:"everywhere"`
 	Statements []struct {
 		Sid       string   `json:"sid"`
 		Deny      bool     `json:"deny"`
@@ -104,6 +110,11 @@ func (p policy) document() (string, error) {
 		one := statement{Sid: s.Sid, Effect: effect}
 		one.Action, one.NotAction = split(s.Actions)
 		one.Resource, one.NotResource = split(s.Resources)
+		doc.Statement = append(doc.Statement, one)
+	}
+	if len(p.Everywhere) > 0 {
+		one := statement{Effect: "Allow", Resource: []string{"*"}}
+		one.Action, one.NotAction = split(p.Everywhere)
 		doc.Statement = append(doc.Statement, one)
 	}
 	if len(doc.Statement) == 0 {

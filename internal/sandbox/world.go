@@ -214,20 +214,37 @@ func (w *World) wire(s, of snapshot) error {
 	return nil
 }
 
+// anything is the text of a permissions boundary of which a snapshot says nothing.
+const anything = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
+
 func (w *World) buildAWS(s snapshot) error {
 	var errs []error
 	for _, a := range s.Accounts {
 		errs = append(errs, w.AWS.PutAccount(awsd.Account{ID: a.ID, AssumeRolePolicySizeQuota: a.TrustSizeQuota}))
 	}
 	for _, r := range s.Roles {
+		if r.Boundary != "" { // what is known of its text comes with the policies
+			errs = append(errs, w.AWS.PutPolicy(awsd.Policy{ARN: r.Boundary, Document: anything}))
+		}
+	}
+	for _, r := range s.Roles {
 		if r.Presence == "present" {
 			inline := map[string]string{}
+			var attached []string
 			for _, p := range r.Policies {
 				text, err := p.document()
 				errs = append(errs, err)
-				inline[p.Name] = text
+				if p.ARN == "" {
+					inline[p.Name] = text
+					continue
+				}
+				if !p.Bounds {
+					attached = append(attached, p.ARN)
+				}
+				errs = append(errs, w.AWS.PutPolicy(awsd.Policy{ARN: p.ARN, Document: text}))
 			}
-			errs = append(errs, w.AWS.PutRole(awsd.Role{ARN: r.ARN, Trust: r.Trust, Tags: r.Tags, Inline: inline, MaxSessionDuration: time.Duration(r.MaxSession) * time.Second}))
+			errs = append(errs, w.AWS.PutRole(awsd.Role{ARN: r.ARN, Trust: r.Trust, Tags: r.Tags, Inline: inline, Attached: attached, Boundary: r.Boundary,
+				LastUsed: r.UsedAt, LastUsedRegion: r.UsedIn, MaxSessionDuration: time.Duration(r.MaxSession) * time.Second}))
 		}
 	}
 	for _, p := range s.Providers {

@@ -304,6 +304,8 @@ type Account struct {
 	TrustSizeQuota    int    `json:"trustSizeQuota,omitempty"`    // characters; GetAccountSummary, AssumeRolePolicySizeQuota
 	Roles             int    `json:"roles,omitempty"`             // GetAccountSummary
 	IdentityProviders int    `json:"identityProviders,omitempty"` // OIDC and SAML together; GetAccountSummary, Providers
+	RolesListed       bool   `json:"rolesListed,omitempty"`       // every role that lets the cluster's issuer or Pod Identity in is told, named or not
+	ProvidersListed   bool   `json:"providersListed,omitempty"`   // every OIDC provider is told
 }
 
 // Role is an IAM role that was asked for.
@@ -314,6 +316,10 @@ type Role struct {
 	MaxSessionSeconds int               `json:"maxSessionSeconds,omitempty"`
 	Tags              map[string]string `json:"tags,omitempty"` // absent where the read was ListRoles, which omits them
 	CreatedAt         time.Time         `json:"createdAt,omitzero"`
+	DetailsRead       bool              `json:"detailsRead,omitempty"`         // its tags, boundary and last use are told; ListRoles omits them
+	Boundary          string            `json:"permissionsBoundary,omitempty"` // the policy's ARN
+	LastUsedAt        time.Time         `json:"lastUsedAt,omitzero"`           // of the trailing 400 days
+	LastUsedRegion    string            `json:"lastUsedRegion,omitempty"`
 	PoliciesRead      bool              `json:"policiesRead,omitempty"` // its permission policies are told below
 	Policies          []Policy          `json:"policies,omitempty"`     // inline and managed, by name
 }

@@ -10,13 +10,16 @@ import (
 )
 
 // Policy is a permission policy of a role. Of its statements only those are kept that
-// may read differently once sessions come from EKS Pod Identity: see [ParsePolicy].
+// may read differently once sessions come from EKS Pod Identity: see [ParsePolicy]. Of
+// the others only the actions that they allow on every resource are.
 // Those of a policy that AWS manages are not read: AWS publishes them, and they name no
 // role, issuer or session of anybody's.
 type Policy struct {
 	Name       string            `json:"name"`
-	ARN        string            `json:"arn,omitempty"` // of a managed policy; empty for an inline one
+	ARN        string            `json:"arn,omitempty"`    // of a managed policy; empty for an inline one
+	Bounds     bool              `json:"bounds,omitempty"` // it is the role's permissions boundary, and grants nothing
 	Statements []PolicyStatement `json:"statements,omitempty"`
+	Everywhere []string          `json:"everywhere,omitempty"` // actions that it allows on every resource without a condition, as written, sorted; those that allow all but some begin with !
 }
 
 // ByAWS reports whether AWS manages the policy. Who makes one of their own chooses its
@@ -50,14 +53,14 @@ const (
 	ActionAgent      = "eks-auth:AssumeRoleForPodIdentity"
 )
 
-// ParsePolicy reads a permission policy's text and returns the statements that matter
-// to a migration: those that allow sts:AssumeRole, sts:TagSession or
-// eks-auth:AssumeRoleForPodIdentity, or deny them without a condition; and those that
+// ParsePolicy reads a permission policy's text and returns, without a name, the
+// statements that matter to a migration: those that allow sts:AssumeRole, sts:TagSession
+// or eks-auth:AssumeRoleForPodIdentity, or deny them without a condition; and those that
 // speak of the web identity, of the user ID or of the session's name, in a condition or
-// as a variable.
+// as a variable. What others allow on every resource is told by their actions alone.
 //
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
-func ParsePolicy(text string) ([]PolicyStatement, error) {
+func ParsePolicy(text string) (Policy, error) {
 	var document struct {
 		Statement oneOrMore[struct {
 			Sid, Effect                              string
@@ -66,9 +69,9 @@ func ParsePolicy(text string) ([]PolicyStatement, error) {
 		}]
 	}
 	if err := json.Unmarshal([]byte(text), &document); err != nil {
-		return nil, fmt.Errorf("read policy: %w", err)
+		return Policy{}, fmt.Errorf("read policy: %w", err)
 	}
-	var out []PolicyStatement
+	var out Policy
 	for _, s := range document.Statement {
 		p := PolicyStatement{Sid: s.Sid, Deny: s.Effect == "Deny",
 			Actions: append(slices.Clone(s.Action), not(s.NotAction)...), Resources: append(slices.Clone(s.Resource), not(s.NotResource)...)}
@@ -82,10 +85,50 @@ func ParsePolicy(text string) ([]PolicyStatement, error) {
 			}
 		}
 		if p.matters() {
-			out = append(out, p)
+			out.Statements = append(out.Statements, p)
 		}
+		out.Everywhere = append(out.Everywhere, p.everywhere()...)
 	}
+	slices.Sort(out.Everywhere)
+	out.Everywhere = slices.Compact(out.Everywhere)
 	return out, nil
+}
+
+// everywhere returns the actions that the statement allows on every resource, and that
+// could be allowed on some.
+func (p PolicyStatement) everywhere() []string {
+	if p.Deny || len(p.Conditions) > 0 || !slices.ContainsFunc(p.Resources, everything) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(p.Actions), unbound)
+}
+
+// everything reports whether a resource is every resource, or every one of a service:
+// "*", "arn:aws:s3:::*". What NotResource leaves is everything but a few.
+func everything(resource string) bool {
+	if strings.HasPrefix(resource, "!") {
+		return true
+	}
+	if parts := strings.SplitN(resource, ":", 6); len(parts) == 6 {
+		resource = parts[5]
+	}
+	return resource != "" && strings.Trim(resource, "*/") == "" && strings.Contains(resource, "*")
+}
+
+// unbound reports whether an action knows no resource but "*": those that describe and
+// list as a rule do not, and these. For others the reference must be asked.
+// Source: https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
+func unbound(action string) bool {
+	service, name, _ := strings.Cut(strings.ToLower(action), ":")
+	if strings.HasPrefix(name, "describe") || strings.HasPrefix(name, "list") {
+		return true
+	}
+	return slices.Contains([]string{
+		"sts:getcalleridentity", "sts:getsessiontoken", "ecr:getauthorizationtoken", "ecr-public:getauthorizationtoken",
+		"cloudwatch:putmetricdata", "cloudwatch:getmetricdata", "cloudwatch:getmetricstatistics",
+		"xray:puttracesegments", "xray:puttelemetryrecords", "xray:getsamplingrules", "xray:getsamplingtargets", "xray:getsamplingstatisticsummaries",
+		"secretsmanager:getrandompassword", "pricing:getproducts", "route53:gethostedzonecount",
+	}, service+":"+name)
 }
 
 func not(list []string) []string {

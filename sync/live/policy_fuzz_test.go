@@ -23,7 +23,7 @@ func FuzzParsePolicy(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, s := range all {
+		for _, s := range all.Statements {
 			if takes := s.Takes(live.ActionAssumeRole) || s.Takes(live.ActionTagSession) || s.Takes(live.ActionAgent); len(s.Session()) == 0 && (s.Deny && len(s.Conditions) > 0 || !takes) {
 				t.Errorf("kept for nothing: %+v", s)
 			}

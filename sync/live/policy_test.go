@@ -42,7 +42,7 @@ func TestParsePolicy(t *testing.T) {
 		{"an open variable", `{"Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:s3:::b/${aws:userid"}]}`, nil},
 	} {
 		got, err := live.ParsePolicy(tt.in)
-		if diff := cmp.Diff(tt.want, got); err != nil || diff != "" {
+		if diff := cmp.Diff(tt.want, got.Statements); err != nil || diff != "" {
 			t.Errorf("%s: ParsePolicy(%s): %v (-want +got)\n%s", tt.name, tt.in, err, diff)
 		}
 	}
@@ -87,6 +87,30 @@ func TestGrants(t *testing.T) {
 	} {
 		if got := live.Grants([]live.Policy{tt.policy}, live.ActionTagSession, target, "Admin"); got != tt.want {
 			t.Errorf("%s: %t, want %t", name, got, tt.want)
+		}
+	}
+}
+
+// TestEverywhere: what a policy allows on every resource without a condition is told by
+// its actions, and what knows no other resource is not.
+func TestEverywhere(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ name, in, want string }{
+		{"all", `{"Effect":"Allow","Action":"*","Resource":"*"}`, "*"},
+		{"a service, twice", `{"Effect":"Allow","Action":["s3:*","secretsmanager:GetSecretValue","s3:*"],"Resource":["arn:aws:s3:::x","*"]}`, "s3:* secretsmanager:GetSecretValue"},
+		{"all of a service", `{"Effect":"Allow","Action":"s3:GetObject","Resource":"arn:aws:s3:::*/*"}`, "s3:GetObject"},
+		{"all but a bucket", `{"Effect":"Allow","Action":"s3:GetObject","NotResource":"arn:aws:s3:::x"}`, "s3:GetObject"},
+		{"all but an action", `{"Effect":"Allow","NotAction":"iam:*","Resource":"*"}`, "!iam:*"},
+		{"one bucket", `{"Effect":"Allow","Action":"s3:*","Resource":["arn:aws:s3:::x","arn:aws:s3:::x/*"]}`, ""},
+		{"a kind of one account", `{"Effect":"Allow","Action":"s3:*","Resource":"arn:aws:sqs:eu-west-1:123456789012:a*"}`, ""},
+		{"under a condition", `{"Effect":"Allow","Action":"s3:*","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/team":"a"}}}`, ""},
+		{"a Deny", `{"Effect":"Deny","Action":"s3:*","Resource":"*"}`, ""},
+		{"no narrower resource", `{"Effect":"Allow","Action":["ec2:DescribeInstances","s3:ListAllMyBuckets","STS:GetCallerIdentity","ecr:GetAuthorizationToken"],"Resource":"*"}`, ""},
+		{"a bare slash", `{"Effect":"Allow","Action":"s3:*","Resource":["/","",":"]}`, ""},
+	} {
+		got, err := live.ParsePolicy(`{"Statement":[` + tt.in + `]}`)
+		if have := strings.Join(got.Everywhere, " "); err != nil || have != tt.want {
+			t.Errorf("%s: %q, %v; want %q", tt.name, have, err, tt.want)
 		}
 	}
 }

@@ -378,9 +378,9 @@ FargateProfiles.Name FargateProfiles.Status FargateProfiles.Selectors.Namespace
 FargateProfiles.Selectors.Labels
 NodeGroups.Name
 Accounts.ID
-Roles.TrustPolicy Roles.Tags Roles.Policies.Name Roles.Policies.ARN Roles.Policies.Statements.Sid
+Roles.TrustPolicy Roles.Tags Roles.Boundary Roles.LastUsedRegion Roles.Policies.Name Roles.Policies.ARN Roles.Policies.Statements.Sid
 Roles.Policies.Statements.Actions Roles.Policies.Statements.Resources Roles.Policies.Statements.Conditions.Operator
-Roles.Policies.Statements.Conditions.Key Roles.Policies.Statements.Conditions.Values
+Roles.Policies.Statements.Conditions.Key Roles.Policies.Statements.Conditions.Values Roles.Policies.Everywhere
 Providers.ARN Providers.Account Providers.URL Providers.ClientIDs
 Gaps.Scope Gaps.Message
 `

@@ -344,6 +344,23 @@ func accountOf(arn string) string {
 	return ""
 }
 
+// Providers returns the ARNs of all OIDC providers of an account: Present where it was
+// asked for all of them. The list is never nil then.
+func (s *Snapshot) Providers(account string) ([]string, Presence) {
+	for _, a := range s.facts.Accounts {
+		if a.ID == account && a.ProvidersListed {
+			out := []string{}
+			for _, p := range s.facts.Providers {
+				if p.Account == account {
+					out = append(out, p.ARN)
+				}
+			}
+			return out, Present
+		}
+	}
+	return nil, Unknown
+}
+
 // TrustQuota returns how many characters a trust policy may have in an account.
 func (s *Snapshot) TrustQuota(account string) (int, Presence) {
 	if q := s.quotas[account]; q > 0 {

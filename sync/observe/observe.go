@@ -56,6 +56,10 @@ type Ask struct {
 	Roles      []identity.RoleARN
 	Subjects   []identity.Subject // what Git names; every other ServiceAccount is seen too
 	GuardRails live.GuardRails    // copied into the snapshot
+	// Audit asks besides for what only an audit wants: every OIDC provider of the
+	// accounts, and every role that lets the cluster's issuer or Pod Identity in, named or
+	// not. It costs a bulk read and a list for each account, each time.
+	Audit bool
 }
 
 // Observer looks at one cluster. It is safe for use by several goroutines. Close must
@@ -245,7 +249,7 @@ func (o *Observer) Observe(ctx context.Context, want Ask) (*live.Snapshot, error
 	o.mu.Lock()
 	o.cluster = f.Cluster
 	o.mu.Unlock()
-	o.visits(ctx, &f, cluster, want.Roles, g)
+	o.visits(ctx, &f, cluster, want, g)
 	if err := cancelled(ctx, "observe"); err != nil {
 		return nil, err
 	}
@@ -312,12 +316,12 @@ func (o *Observer) kubernetes(f *live.Facts, g *gaps) {
 
 // visits looks at the accounts: the cluster's own, the configured ones, and those of the
 // roles asked for.
-func (o *Observer) visits(ctx context.Context, f *live.Facts, cluster identity.Cluster, asked []identity.RoleARN, g *gaps) {
+func (o *Observer) visits(ctx context.Context, f *live.Facts, cluster identity.Cluster, ask Ask, g *gaps) {
 	want := map[string]map[identity.RoleARN]bool{cluster.Account: {}}
 	for _, id := range o.opts.Accounts {
 		want[id] = map[identity.RoleARN]bool{}
 	}
-	for _, arn := range asked {
+	for _, arn := range ask.Roles {
 		if want[arn.Account] == nil {
 			want[arn.Account] = map[identity.RoleARN]bool{}
 		}
@@ -333,7 +337,7 @@ func (o *Observer) visits(ctx context.Context, f *live.Facts, cluster identity.C
 	var reads sync.WaitGroup
 	for i, id := range ids {
 		reads.Go(func() {
-			done[i] = o.visit(ctx, id, slices.Collect(maps.Keys(want[id])), providerARN(cluster, id), f.TakenAt, g)
+			done[i] = o.visit(ctx, id, slices.Collect(maps.Keys(want[id])), providerARN(cluster, id), ask.Audit, f.TakenAt, g)
 		})
 	}
 	reads.Wait()

@@ -19,7 +19,7 @@ import (
 // policies collects the permission policies of an account's roles, page by page: a
 // managed policy may come on another page than the role that it is attached to.
 type policies struct {
-	managed map[string][]live.PolicyStatement // by ARN
+	managed map[string]live.Policy // by ARN; without a name
 	roles   map[identity.RoleARN][]live.Policy
 	bounds  map[identity.RoleARN]live.Policy // their permissions boundaries
 	broken  map[identity.RoleARN]bool        // a document of theirs cannot be read
@@ -27,7 +27,7 @@ type policies struct {
 }
 
 func newPolicies() *policies {
-	return &policies{managed: map[string][]live.PolicyStatement{}, roles: map[identity.RoleARN][]live.Policy{}, bounds: map[identity.RoleARN]live.Policy{}, broken: map[identity.RoleARN]bool{}, bad: map[string]bool{}}
+	return &policies{managed: map[string]live.Policy{}, roles: map[identity.RoleARN][]live.Policy{}, bounds: map[identity.RoleARN]live.Policy{}, broken: map[identity.RoleARN]bool{}, bad: map[string]bool{}}
 }
 
 // add takes a page.
@@ -39,12 +39,12 @@ func (p *policies) add(out *iam.GetAccountAuthorizationDetailsOutput) {
 			p.bad[arn] = true
 			continue
 		}
-		statements, err := policyText(m.PolicyVersionList[i].Document)
+		read, err := policyText(m.PolicyVersionList[i].Document)
 		if err != nil {
 			p.bad[arn] = true
 			continue
 		}
-		p.managed[arn] = statements
+		p.managed[arn] = read
 	}
 	for _, d := range out.RoleDetailList {
 		arn, err := identity.ParseRoleARN(aws.ToString(d.Arn))
@@ -53,16 +53,17 @@ func (p *policies) add(out *iam.GetAccountAuthorizationDetailsOutput) {
 		}
 		list := make([]live.Policy, 0, len(d.RolePolicyList)+len(d.AttachedManagedPolicies))
 		for _, inline := range d.RolePolicyList {
-			statements, err := policyText(inline.PolicyDocument)
+			read, err := policyText(inline.PolicyDocument)
 			p.broken[arn] = p.broken[arn] || err != nil
-			list = append(list, live.Policy{Name: aws.ToString(inline.PolicyName), Statements: statements})
+			read.Name = aws.ToString(inline.PolicyName)
+			list = append(list, read)
 		}
 		for _, attached := range d.AttachedManagedPolicies {
 			list = append(list, live.Policy{Name: aws.ToString(attached.PolicyName), ARN: aws.ToString(attached.PolicyArn)})
 		}
 		p.roles[arn] = list
 		if b := d.PermissionsBoundary; b != nil {
-			bound := live.Policy{ARN: aws.ToString(b.PermissionsBoundaryArn)}
+			bound := live.Policy{ARN: aws.ToString(b.PermissionsBoundaryArn), Bounds: true}
 			bound.Name = bound.ARN[strings.LastIndexByte(bound.ARN, '/')+1:]
 			p.bounds[arn] = bound
 		}
@@ -74,23 +75,24 @@ func (p *policies) add(out *iam.GetAccountAuthorizationDetailsOutput) {
 // boundary grants nothing, so of that only what speaks of the session counts.
 // Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
 func (p *policies) byRole() map[identity.RoleARN][]live.Policy {
-	text := func(arn identity.RoleARN, policy live.Policy) []live.PolicyStatement {
+	text := func(arn identity.RoleARN, policy live.Policy) live.Policy {
 		if policy.ByAWS() {
-			return nil
+			return live.Policy{}
 		}
-		statements, read := p.managed[policy.ARN]
+		said, read := p.managed[policy.ARN]
 		p.broken[arn] = p.broken[arn] || !read || p.bad[policy.ARN]
-		return statements
+		return said
 	}
 	for arn, list := range p.roles {
 		for i, policy := range list {
 			if policy.ARN != "" {
-				list[i].Statements = text(arn, policy)
+				said := text(arn, policy)
+				list[i].Statements, list[i].Everywhere = said.Statements, said.Everywhere
 			}
 		}
 		bound, bounded := p.bounds[arn]
 		if bounded {
-			bound.Statements = slices.DeleteFunc(slices.Clone(text(arn, bound)), func(s live.PolicyStatement) bool { return len(s.Session()) == 0 })
+			bound.Statements = slices.DeleteFunc(slices.Clone(text(arn, bound).Statements), func(s live.PolicyStatement) bool { return len(s.Session()) == 0 })
 		}
 		if len(bound.Statements) > 0 && !slices.ContainsFunc(list, func(attached live.Policy) bool { return attached.ARN == bound.ARN }) {
 			list = append(list, bound)
@@ -106,10 +108,10 @@ func (p *policies) byRole() map[identity.RoleARN][]live.Policy {
 }
 
 // policyText reads a document as IAM sends it, URL-encoded.
-func policyText(document *string) ([]live.PolicyStatement, error) {
+func policyText(document *string) (live.Policy, error) {
 	text, err := url.PathUnescape(aws.ToString(document))
 	if err != nil {
-		return nil, err
+		return live.Policy{}, err
 	}
 	return live.ParsePolicy(text)
 }

@@ -34,8 +34,8 @@ func TestPolicies(t *testing.T) {
 	s := w.observe(o, arn)
 	wantNoGaps(t, s)
 	chain := []live.PolicyStatement{{Actions: []string{"sts:AssumeRole"}, Resources: []string{next}}}
-	want := []live.Policy{{Name: "AmazonSQSFullAccess", ARN: "arn:aws:iam::aws:policy/AmazonSQSFullAccess"}, {Name: "a", Statements: chain}, {Name: "own", ARN: disguised, Statements: chain},
-		{Name: "own", ARN: "arn:aws:iam::123456789012:policy/own", Statements: chain}}
+	want := []live.Policy{{Name: "AmazonSQSFullAccess", ARN: "arn:aws:iam::aws:policy/AmazonSQSFullAccess"}, {Name: "a", Statements: chain, Everywhere: []string{"s3:*"}}, {Name: "own", ARN: disguised, Statements: chain, Everywhere: []string{"s3:*"}},
+		{Name: "own", ARN: "arn:aws:iam::123456789012:policy/own", Statements: chain, Everywhere: []string{"s3:*"}}}
 	got, presence := s.Policies(arn)
 	if diff := cmp.Diff(want, got); diff != "" || presence != live.Present {
 		t.Errorf("policies, %s (-want +got)\n%s", presence, diff)
@@ -63,7 +63,7 @@ func TestPermissionsBoundary(t *testing.T) {
 		want     []live.Policy
 		presence live.Presence
 	}{
-		"a pin":     {`{"Version":"2012-10-17","Statement":[` + pin + `,{"Effect":"Allow","Action":"sts:*","Resource":"*"}]}`, []live.Policy{{Name: "bound", ARN: bound, Statements: []live.PolicyStatement{{Actions: []string{"s3:*"}, Resources: []string{"arn:aws:s3:::b/${aws:userid}/*"}}}}}, live.Present},
+		"a pin":     {`{"Version":"2012-10-17","Statement":[` + pin + `,{"Effect":"Allow","Action":"sts:*","Resource":"*"}]}`, []live.Policy{{Name: "bound", ARN: bound, Bounds: true, Statements: []live.PolicyStatement{{Actions: []string{"s3:*"}, Resources: []string{"arn:aws:s3:::b/${aws:userid}/*"}}}}}, live.Present},
 		"none":      {`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sts:*","Resource":"*"}]}`, []live.Policy{}, live.Present},
 		"not there": {"", nil, live.Unknown},
 	} {

@@ -82,10 +82,14 @@ type visit struct {
 	a    *account
 	gaps *gaps
 	now  time.Time
+	// letIn are texts of trust policies by which roles are told that nobody named: set
+	// for an audit, see Ask.Audit.
+	letIn []string
 
-	shut  error // the way in does not work: nothing else is asked
-	roles map[identity.RoleARN]live.Role
-	facts struct {
+	shut      error // the way in does not work: nothing else is asked
+	listTried bool  // OIDC providers were asked for, whatever came
+	roles     map[identity.RoleARN]live.Role
+	facts     struct {
 		account   *live.Account
 		providers []live.OIDCProvider
 	}
@@ -105,7 +109,7 @@ func (o *Observer) enter(id string, want []identity.RoleARN, now time.Time, g *g
 }
 
 // visit looks at the roles and the cluster's provider in an account.
-func (o *Observer) visit(ctx context.Context, id string, want []identity.RoleARN, provider string, now time.Time, g *gaps) *visit {
+func (o *Observer) visit(ctx context.Context, id string, want []identity.RoleARN, provider string, audit bool, now time.Time, g *gaps) *visit {
 	v := o.enter(id, want, now, g)
 	if v.shut == nil {
 		v.summary(ctx)
@@ -113,11 +117,22 @@ func (o *Observer) visit(ctx context.Context, id string, want []identity.RoleARN
 	if v.shut == nil && provider != "" {
 		v.provider(ctx, provider)
 	}
+	if v.shut == nil && audit {
+		v.letIn = []string{podIdentityService}
+		if _, host, found := strings.Cut(provider, ":oidc-provider/"); found {
+			v.letIn = append(v.letIn, host)
+		}
+		v.listProviders(ctx)
+	}
 	if v.shut == nil {
 		v.readRoles(ctx)
 	}
 	return v
 }
+
+// podIdentityService is the principal as which EKS Pod Identity assumes roles.
+// Source: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html
+const podIdentityService = "pods.eks.amazonaws.com"
 
 // refuse records a gap over the account. Where it is the way in that failed, nothing
 // else is asked.
@@ -158,7 +173,7 @@ func (v *visit) readRoles(ctx context.Context) {
 		}
 	}
 	expected, noDetails := v.a.pages, v.now.Before(v.a.noDetails)
-	sweep := !v.now.Before(v.a.sweepAt) || !noDetails && v.newcomers()
+	sweep := len(v.letIn) > 0 || !v.now.Before(v.a.sweepAt) || !noDetails && v.newcomers()
 	v.o.mu.Unlock()
 	if n := v.facts.account.Roles; n > 0 {
 		expected = max(expected, (n+iamPage-1)/iamPage)
@@ -180,6 +195,7 @@ func (v *visit) readRoles(ctx context.Context) {
 		read = v.bulk(live.SourceRoles, v.list(ctx))
 	}
 	v.swept(read)
+	v.facts.account.RolesListed = len(v.letIn) > 0 && read == wholeBulk
 	switch {
 	case v.shut != nil:
 	case few: // GetRole tells more, and a bulk read that failed does no harm
@@ -246,7 +262,7 @@ func (v *visit) bulk(source live.Source, next listing) outcome {
 		switch _, asked := v.roles[a.role.ARN]; {
 		case a.err != nil && asked:
 			v.gaps.add(source, a.role.ARN.String(), a.err)
-		case a.err == nil && (asked || strings.Contains(a.role.TrustPolicy, ourSid)):
+		case a.err == nil && (asked || strings.Contains(a.role.TrustPolicy, ourSid) || v.letsIn(a.role.TrustPolicy)):
 			v.found(a.role)
 		}
 	}
@@ -269,6 +285,11 @@ func (v *visit) bulk(source live.Source, next listing) outcome {
 	return wholeBulk
 }
 
+// letsIn reports whether a role is told though nobody named it.
+func (v *visit) letsIn(trustPolicy string) bool {
+	return slices.ContainsFunc(v.letIn, func(text string) bool { return strings.Contains(trustPolicy, text) })
+}
+
 func (v *visit) details(ctx context.Context) listing {
 	in := &iam.GetAccountAuthorizationDetailsInput{Filter: []types.EntityType{types.EntityTypeRole, types.EntityTypeLocalManagedPolicy}, MaxItems: aws.Int32(iamPage)}
 	p := newPolicies()
@@ -284,7 +305,8 @@ func (v *visit) details(ctx context.Context) listing {
 		}
 		page := make([]answer, 0, len(out.RoleDetailList))
 		for _, d := range out.RoleDetailList {
-			if r, err := roleFacts(d.Arn, d.AssumeRolePolicyDocument, nil, d.Tags, d.CreateDate); !r.ARN.IsZero() {
+			if r, err := roleFacts(d.Arn, d.AssumeRolePolicyDocument, nil, d.CreateDate); !r.ARN.IsZero() {
+				addDetails(&r, d.Tags, d.PermissionsBoundary, d.RoleLastUsed)
 				page = append(page, answer{r, err})
 			}
 		}
@@ -303,7 +325,7 @@ func (v *visit) list(ctx context.Context) listing {
 		}
 		page := make([]answer, 0, len(out.Roles))
 		for _, d := range out.Roles {
-			if r, err := roleFacts(d.Arn, d.AssumeRolePolicyDocument, d.MaxSessionDuration, nil, d.CreateDate); !r.ARN.IsZero() {
+			if r, err := roleFacts(d.Arn, d.AssumeRolePolicyDocument, d.MaxSessionDuration, d.CreateDate); !r.ARN.IsZero() {
 				page = append(page, answer{r, err})
 			}
 		}
@@ -352,7 +374,8 @@ func (v *visit) role(ctx context.Context, arn identity.RoleARN) error {
 	if out.Role == nil {
 		return errors.New("IAM answered without a role")
 	}
-	r, err := roleFacts(out.Role.Arn, out.Role.AssumeRolePolicyDocument, out.Role.MaxSessionDuration, out.Role.Tags, out.Role.CreateDate)
+	r, err := roleFacts(out.Role.Arn, out.Role.AssumeRolePolicyDocument, out.Role.MaxSessionDuration, out.Role.CreateDate)
+	addDetails(&r, out.Role.Tags, out.Role.PermissionsBoundary, out.Role.RoleLastUsed)
 	switch {
 	case err != nil:
 		return err
@@ -386,7 +409,7 @@ func (v *visit) absent(arn identity.RoleARN) {
 
 // roleFacts reads a role. Documents are URL-encoded (RFC 3986), a plus sign is a plus
 // sign. A role without an ARN that parses comes back zero: nobody can ask for it.
-func roleFacts(arn, document *string, seconds *int32, tags []types.Tag, created *time.Time) (live.Role, error) {
+func roleFacts(arn, document *string, seconds *int32, created *time.Time) (live.Role, error) {
 	parsed, err := identity.ParseRoleARN(aws.ToString(arn))
 	if err != nil {
 		return live.Role{}, fmt.Errorf("the role in IAM's answer: %w", err)
@@ -396,13 +419,25 @@ func roleFacts(arn, document *string, seconds *int32, tags []types.Tag, created 
 		return live.Role{ARN: parsed}, fmt.Errorf("the trust policy of %s: %w", parsed, err)
 	}
 	r := live.Role{ARN: parsed, Presence: live.Present, TrustPolicy: text, MaxSessionSeconds: int(aws.ToInt32(seconds)), CreatedAt: aws.ToTime(created).UTC()}
+	return r, nil
+}
+
+// addDetails adds what ListRoles leaves out.
+// Source: https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListRoles.html
+func addDetails(r *live.Role, tags []types.Tag, boundary *types.AttachedPermissionsBoundary, used *types.RoleLastUsed) {
+	r.DetailsRead = true
+	if boundary != nil {
+		r.Boundary = aws.ToString(boundary.PermissionsBoundaryArn)
+	}
+	if used != nil {
+		r.LastUsedAt, r.LastUsedRegion = aws.ToTime(used.LastUsedDate).UTC(), aws.ToString(used.Region)
+	}
 	for _, t := range tags {
 		if r.Tags == nil {
 			r.Tags = make(map[string]string, len(tags))
 		}
 		r.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
-	return r, nil
 }
 
 // provider reads the IAM OIDC provider of the cluster's issuer. Its ARN is known, so
@@ -422,22 +457,36 @@ func (v *visit) provider(ctx context.Context, arn string) {
 		v.gaps.add(live.SourceProvider, arn, err)
 		return
 	}
+	v.listProviders(ctx)
+	if slices.ContainsFunc(v.facts.providers, func(p live.OIDCProvider) bool { return p.ARN == arn }) {
+		v.gaps.add(live.SourceProvider, arn, errors.New("IAM lists it, but does not find it: it was made or deleted a moment ago"))
+	}
+}
+
+// listProviders adds the account's other OIDC providers, by their ARNs, unless that was
+// done before.
+func (v *visit) listProviders(ctx context.Context) {
+	if v.facts.account.ProvidersListed || v.listTried {
+		return
+	}
+	v.listTried = true
 	list, err := ask(ctx, v.a.line, v.iam.ListOpenIDConnectProviders, &iam.ListOpenIDConnectProvidersInput{})
 	if err != nil {
 		v.refuse(live.SourceListProviders, err)
 		return
 	}
+	var all []live.OIDCProvider
 	for _, p := range list.OpenIDConnectProviderList {
 		listed := aws.ToString(p.Arn)
 		before, host, _ := strings.Cut(listed, ":oidc-provider/")
 		if !strings.HasSuffix(before, ":"+v.id) {
 			v.gaps.add(live.SourceListProviders, v.id, fmt.Errorf("the answer names %s: the way into account %s leads elsewhere", listed, v.id))
-			v.facts.providers = nil
 			return
 		}
-		v.facts.providers = append(v.facts.providers, live.OIDCProvider{ARN: listed, Account: v.id, URL: host})
-		if listed == arn {
-			v.gaps.add(live.SourceProvider, arn, errors.New("IAM lists it, but does not find it: it was made or deleted a moment ago"))
+		if !slices.ContainsFunc(v.facts.providers, func(known live.OIDCProvider) bool { return known.ARN == listed }) {
+			all = append(all, live.OIDCProvider{ARN: listed, Account: v.id, URL: host})
 		}
 	}
+	v.facts.providers = append(v.facts.providers, all...)
+	v.facts.account.ProvidersListed = true
 }

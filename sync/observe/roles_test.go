@@ -455,7 +455,7 @@ func TestNamedRoles(t *testing.T) {
 		Associations: []live.Association{{Described: true, Role: w.role(arn("c")), TargetRole: w.role(arn("d"))}, {Described: true, Role: w.role(arn("e"))}, {}},
 	}
 	o := New(w.options())
-	o.visits(t.Context(), f, identity.Cluster{Account: acct, Partition: "aws"}, nil, &gaps{})
+	o.visits(t.Context(), f, identity.Cluster{Account: acct, Partition: "aws"}, Ask{}, &gaps{})
 	var got []string
 	for _, r := range f.Roles {
 		got = append(got, r.ARN.String())
@@ -471,10 +471,10 @@ func TestNamedRoles(t *testing.T) {
 func TestDocumentThatCannotBeDecoded(t *testing.T) {
 	t.Parallel()
 	arn, bad, plus := readerRole, "%zz", "%7B%22a%22%3A%22b+c%22%7D"
-	if _, err := roleFacts(&arn, &bad, nil, nil, nil); err == nil {
+	if _, err := roleFacts(&arn, &bad, nil, nil); err == nil {
 		t.Error("roleFacts of a bad escape: got no error")
 	}
-	r, err := roleFacts(&arn, &plus, nil, nil, nil)
+	r, err := roleFacts(&arn, &plus, nil, nil)
 	if err != nil || r.TrustPolicy != `{"a":"b+c"}` {
 		t.Errorf("roleFacts: got %q, %v, want the plus sign kept", r.TrustPolicy, err)
 	}
