@@ -188,6 +188,7 @@ func (j *Judged) look(snap *live.Snapshot) {
 	j.users, p = snap.Pods(subject)
 	need("pods", p)
 	j.Pods = slices.DeleteFunc(slices.Clone(j.users), func(p live.Pod) bool { return p.Terminating })
+	slices.SortStableFunc(j.Pods, func(a, b live.Pod) int { return strings.Compare(a.Name, b.Name) }) // messages name the first
 	_, p = snap.Namespace(subject.Namespace)
 	need("namespace", p)
 	_, p = snap.Role(j.Mapping.Role)
