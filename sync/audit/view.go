@@ -1,0 +1,478 @@
+package audit
+
+import (
+	"cmp"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/sync/report"
+	"github.com/lanyard-io/lanyard/sync/trust"
+)
+
+// View says how a report is shown.
+type View struct {
+	Wide  bool         // all columns
+	Paint report.Paint // nil: as it is
+}
+
+func (v View) paint(s report.Style, text string) string {
+	if v.Paint == nil {
+		return text
+	}
+	return v.Paint(s, text)
+}
+
+// columns of a ServiceAccount, in order; a wide view has all.
+func (v View) columns() []string {
+	head := []string{"SERVICEACCOUNT", "BY", "ROLE", "TRUST", "REFUSES OTHERS", "LAST USED", "VERDICT", "CHECKS"}
+	if v.Wide {
+		head = append(head, "ACCOUNT", "ROLE ARN", "ATTACHED", "INLINE", "BOUNDARY", "TAGS", "OTHERS", "OWNER", "ROLE OWNER", "ADD-ON", "WORKLOADS", "PODS", "DECLARED", "OWNED")
+	}
+	return head
+}
+
+// cells are the columns' values; an empty one is a dash.
+func (v View) cells(w Wired) []string {
+	cells := []string{w.Name(), cmp.Or(w.Mechanism.String(), NotKnown), w.roleName(), w.Trust, w.refuses(), w.used(), w.Verdict.String(), joined(w.Checks)}
+	if v.Wide {
+		attached, inline := strings.Join(w.Attached, ","), strings.Join(w.Inline, ",")
+		if !w.PoliciesRead {
+			attached, inline = NotKnown, NotKnown
+		}
+		boundary, tags := w.Boundary, strings.Join(w.Tags, ",")
+		if w.LastUsed == NotKnown { // read together
+			boundary, tags = NotKnown, NotKnown
+		}
+		cells = append(cells, w.Account, w.Role, attached, inline, boundary, tags, strings.Join(w.others(), "; "), w.Owner, w.RoleOwner, w.Addon,
+			strings.Join(w.Workloads, ", "), strconv.Itoa(w.Pods), w.Declared, strings.Join(w.Owned, ","))
+	}
+	for i, c := range cells {
+		cells[i] = cmp.Or(report.Printable(c), "-")
+	}
+	return cells
+}
+
+// roleName is the role's name, or what stands in its place.
+func (w Wired) roleName() string {
+	if w.role.Name != "" {
+		return w.role.Name
+	}
+	return cmp.Or(w.Role, NotKnown)
+}
+
+// refuses is the worst result of the negative tests.
+func (w Wired) refuses() string {
+	for _, worst := range []string{Admitted, NotKnown, Undecidable} {
+		for _, r := range w.Refuses {
+			if r.Result == worst {
+				return map[string]string{Admitted: "no", NotKnown: NotKnown, Undecidable: Undecidable}[worst]
+			}
+		}
+	}
+	return "yes"
+}
+
+// used is the day of the role's last use.
+func (w Wired) used() string {
+	day, _, _ := strings.Cut(w.LastUsed, "T")
+	return day
+}
+
+func (w Wired) others() []string {
+	var out []string
+	for _, o := range w.Others {
+		out = append(out, o.String())
+	}
+	switch {
+	case w.Trust == NotKnown && len(out) == 0:
+		return []string{NotKnown}
+	case !w.OthersWhole:
+		out = append(out, "perhaps more")
+	}
+	return out
+}
+
+func joined(list []Check) string {
+	words := make([]string, len(list))
+	for i, c := range list {
+		words[i] = string(c)
+	}
+	return strings.Join(words, ",")
+}
+
+func styleOf(s trust.Severity) report.Style {
+	switch s {
+	case trust.Critical:
+		return report.StyleCritical
+	case trust.Warning:
+		return report.StyleWarning
+	case trust.Info:
+	}
+	return report.StyleInfo
+}
+
+// worst is the severity of a ServiceAccount's worst finding that is not waived.
+func (r Report) worst() map[identity.Subject]trust.Severity {
+	out := map[identity.Subject]trust.Severity{}
+	for _, f := range r.Findings {
+		k := identity.Subject{Namespace: f.Namespace, ServiceAccount: f.ServiceAccount}
+		if have, is := out[k]; !f.Waived && (!is || rank(f.Severity) < rank(have)) {
+			out[k] = f.Severity
+		}
+	}
+	return out
+}
+
+// line says what the summary says.
+func (s Summary) line() string {
+	var by []string
+	for _, m := range []string{identity.IRSA.String(), identity.PodIdentity.String(), NotKnown} {
+		if n := s.Mechanisms[m]; n > 0 {
+			by = append(by, fmt.Sprintf("%d by %s", n, m))
+		}
+	}
+	return fmt.Sprintf("%d ServiceAccounts wired to %d roles: %s; findings: %d critical, %d warning, %d info, %d waived; unknown: %d",
+		s.ServiceAccounts, s.Roles, cmp.Or(strings.Join(by, ", "), "none"), s.Critical, s.Warning, s.Info, s.Waived, s.Unknown)
+}
+
+// elsewhere are the findings that are about no wired ServiceAccount.
+func (r Report) elsewhere() []Finding {
+	return slices.DeleteFunc(slices.Clone(r.Findings), func(f Finding) bool {
+		return slices.ContainsFunc(r.ServiceAccounts, func(w Wired) bool { return w.Namespace == f.Namespace && w.ServiceAccount == f.ServiceAccount })
+	})
+}
+
+// idle are the waivers that somebody should look at.
+func (r Report) idle() []Waiver {
+	return slices.DeleteFunc(slices.Clone(r.Waivers), func(w Waiver) bool { return w.State == InForce })
+}
+
+// says tells what became of a waiver.
+func (w Waiver) says() string {
+	text := fmt.Sprintf("waiver of %s for %s (%s, %s: %s)", w.Check, w.About(), cmp.Or(w.Position, w.Name), w.Owner, w.Reason)
+	switch w.State {
+	case Expired:
+		return fmt.Sprintf("%s expired at %s, and waives nothing; findings of it: %d", text, w.Expires.Format(time.RFC3339), w.Findings)
+	case Unused:
+		return text + " matches nothing: take it out"
+	case UnknownCheck:
+		return text + " is of no check: write one that docs/audit.md lists"
+	case InForce:
+	}
+	return fmt.Sprintf("%s waives findings until %s: %d", text, w.Expires.Format(time.RFC3339), w.Findings)
+}
+
+// Table writes a line for each ServiceAccount, what concerns none, and the summary.
+func (r Report) Table(w io.Writer, v View) error {
+	rows := [][]string{v.columns()}
+	for _, one := range r.ServiceAccounts {
+		rows = append(rows, v.cells(one))
+	}
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, c := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(c))
+		}
+	}
+	worst := r.worst()
+	checks := slices.Index(rows[0], "CHECKS")
+	var b strings.Builder
+	for n, row := range rows {
+		var line strings.Builder
+		for i, c := range row {
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c))
+			if severity, is := trust.Severity(""), false; n > 0 && i == checks {
+				if severity, is = worst[r.ServiceAccounts[n-1].subject()]; is {
+					c = v.paint(styleOf(severity), c)
+				}
+			}
+			line.WriteString(c)
+			if i < len(row)-1 {
+				line.WriteString(pad + "  ")
+			}
+		}
+		b.WriteString(line.String() + "\n")
+	}
+	if len(r.ServiceAccounts) == 0 {
+		b.Reset()
+		b.WriteString("no ServiceAccount is wired to a role\n")
+	}
+	b.WriteByte('\n')
+	for _, f := range r.elsewhere() {
+		if !f.Waived {
+			fmt.Fprintf(&b, "%s %s: %s: %s\n", v.paint(styleOf(f.Severity), string(f.Severity)), report.Printable(f.About()), f.Check, report.Printable(f.Message))
+		}
+	}
+	fmt.Fprintf(&b, "%s\n", r.Summary.line())
+	r.tail(&b, v)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// tail writes what is not known, and waivers that somebody should look at.
+func (r Report) tail(b *strings.Builder, v View) {
+	for _, u := range r.Unknown {
+		fmt.Fprintf(b, "%s %s\n", v.paint(report.StyleWarning, "unknown:"), report.Printable(u.About()+": "+u.Fact))
+	}
+	for _, w := range r.idle() {
+		fmt.Fprintf(b, "%s\n", report.Printable(w.says()))
+	}
+	for _, g := range r.Gaps {
+		fmt.Fprintf(b, "%s %s\n", v.paint(report.StyleWarning, "not read:"), report.Printable(g.String()))
+	}
+}
+
+// width is that of prose.
+const width = 100
+
+// page is a text in the making.
+type page struct {
+	View
+	b strings.Builder
+}
+
+func (p *page) line(format string, args ...any) { fmt.Fprintf(&p.b, format+"\n", args...) }
+
+func (p *page) prose(indent int, label, text string) {
+	pad := strings.Repeat(" ", indent)
+	if label != "" {
+		label += ": "
+	}
+	for i, l := range report.Wrap(report.Printable(label+text), width-indent) {
+		if i == 1 {
+			pad += "  "
+		}
+		p.line("%s%s", pad, l)
+	}
+}
+
+// Text writes everything in full.
+func (r Report) Text(w io.Writer, v View) error {
+	p := &page{View: v}
+	for _, one := range r.ServiceAccounts {
+		p.serviceAccount(r, one)
+		p.line("")
+	}
+	for _, f := range r.elsewhere() {
+		p.line("%s", p.paint(report.StyleStrong, report.Printable(f.About())))
+		p.finding(f)
+		p.line("")
+	}
+	p.line("%s", r.Summary.line())
+	for _, w := range r.Waivers {
+		if w.State == InForce {
+			p.prose(0, "", w.says())
+		}
+	}
+	r.tail(&p.b, v)
+	_, err := io.WriteString(w, p.b.String())
+	return err
+}
+
+func (p *page) serviceAccount(r Report, w Wired) {
+	p.line("%s  by %s", p.paint(report.StyleStrong, report.Printable(w.Name())), cmp.Or(w.Mechanism.String(), "a mechanism that is not known"))
+	for _, fact := range w.facts() {
+		p.prose(2, fact[0], fact[1])
+	}
+	for _, f := range r.Findings {
+		if f.Namespace == w.Namespace && f.ServiceAccount == w.ServiceAccount {
+			p.finding(f)
+		}
+	}
+}
+
+// facts are what is told of a ServiceAccount, label by label.
+func (w Wired) facts() [][2]string {
+	known := func(is bool, list []string) string {
+		if !is {
+			return NotKnown
+		}
+		return cmp.Or(strings.Join(list, ", "), "none")
+	}
+	used := w.LastUsed
+	if used == "never" {
+		used = "never, in the 400 days that IAM remembers"
+	}
+	if w.LastUsedRegion != "" {
+		used += " in " + w.LastUsedRegion
+	}
+	details := w.LastUsed != NotKnown
+	boundary := []string{}
+	if w.Boundary != "" {
+		boundary = append(boundary, w.Boundary)
+	}
+	out := [][2]string{
+		{"role", cmp.Or(w.Role, NotKnown)},
+		{"attached policies", known(w.PoliciesRead, w.Attached)}, {"inline policies", known(w.PoliciesRead, w.Inline)},
+		{"permissions boundary", known(details, boundary)}, {"tags", known(details, w.Tags)},
+		{"last used", used}, {"the role lets it in", w.Trust},
+	}
+	for _, t := range w.Refuses {
+		text := t.Result
+		if t.Says != "" {
+			text += " by " + t.By + ": " + t.Says
+		}
+		out = append(out, [2]string{"refuses " + strings.ReplaceAll(t.Test, "-", " "), text})
+	}
+	out = append(out, [2]string{"who else may assume it", cmp.Or(strings.Join(w.others(), "; "), "nobody")})
+	for _, one := range [][2]string{{"target role", w.TargetRole}, {"wired by", w.Owner}, {"role made by", w.RoleOwner}, {"EKS add-on", w.Addon}, {"lanyard's own", strings.Join(w.Owned, ", ")}} {
+		if one[1] != "" {
+			out = append(out, one)
+		}
+	}
+	verdict := w.Verdict.String()
+	if len(w.Reasons) > 0 {
+		verdict += " (" + strings.Join(w.Reasons, ", ") + ")"
+	}
+	return append(out, [2]string{"used by", fmt.Sprintf("%s; pods: %d", cmp.Or(strings.Join(w.Workloads, ", "), "no workload"), w.Pods)},
+		[2]string{"move to Pod Identity", verdict})
+}
+
+func (p *page) finding(f Finding) {
+	style, head := styleOf(f.Severity), string(f.Severity)
+	if f.Waived {
+		style, head = report.StyleFaint, "waived"
+	}
+	p.line("  %s  %s", p.paint(style, fmt.Sprintf("%-8s", head)), f.Check)
+	p.prose(4, "", f.Message)
+	for _, e := range f.Evidence {
+		p.prose(6, "", "- "+e)
+	}
+	if f.Waived {
+		p.prose(4, "waived by", f.WaivedBy)
+		return
+	}
+	p.prose(4, "fix", f.Fix)
+}
+
+// CSV writes a line for each wired ServiceAccount with all columns, and one for each
+// finding that is about none, for spreadsheets. A cell that a spreadsheet would take for
+// a formula begins with an apostrophe.
+// Source: https://owasp.org/www-community/attacks/CSV_Injection
+func (r Report) CSV(w io.Writer) error {
+	v := View{Wide: true}
+	head := append(v.columns(), "CRITICAL", "WARNING", "INFO", "WAIVED")
+	rows := [][]string{}
+	for _, one := range r.ServiceAccounts {
+		n := map[trust.Severity]int{}
+		waived := 0
+		for _, f := range r.Findings {
+			switch {
+			case f.Namespace != one.Namespace || f.ServiceAccount != one.ServiceAccount:
+			case f.Waived:
+				waived++
+			default:
+				n[f.Severity]++
+			}
+		}
+		rows = append(rows, append(v.cells(one), strconv.Itoa(n[trust.Critical]), strconv.Itoa(n[trust.Warning]), strconv.Itoa(n[trust.Info]), strconv.Itoa(waived)))
+	}
+	for _, f := range r.elsewhere() {
+		row := make([]string, len(head))
+		if f.ServiceAccount != "" {
+			row[0] = f.About()
+		}
+		row[slices.Index(head, "CHECKS")], row[slices.Index(head, "ROLE ARN")] = string(f.Check), f.Role
+		column := strings.ToUpper(string(f.Severity))
+		if f.Waived {
+			column = "WAIVED"
+		}
+		row[slices.Index(head, column)] = "1"
+		rows = append(rows, row)
+	}
+	for i := range head {
+		head[i] = strings.ToLower(head[i])
+	}
+	c := csv.NewWriter(w)
+	if err := c.Write(head); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		for i, cell := range row {
+			switch cell = report.Printable(cell); {
+			case cell == "-":
+				row[i] = ""
+			case cell != "" && strings.ContainsAny(cell[:1], "=+-@\t\r"):
+				row[i] = "'" + cell
+			default:
+				row[i] = cell
+			}
+		}
+		if err := c.Write(row); err != nil {
+			return err
+		}
+	}
+	c.Flush()
+	return c.Error()
+}
+
+// Markdown writes a table, and every finding, for a wiki or a pull request.
+func (r Report) Markdown(w io.Writer, v View) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "### lanyard audit: cluster %s\n\nAs it was at %s. %s\n\n", escaped(r.Cluster), r.TakenAt.UTC().Format(time.RFC3339), escaped(r.Summary.line()))
+	head := v.columns()
+	b.WriteString("| " + strings.ToLower(strings.Join(head, " | ")) + " |\n|" + strings.Repeat("---|", len(head)) + "\n")
+	for _, one := range r.ServiceAccounts {
+		cells := v.cells(one)
+		for i, c := range cells {
+			cells[i] = escaped(c)
+		}
+		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+	}
+	about := ""
+	for _, f := range r.Findings {
+		if name := f.About(); name != about {
+			if about != "" {
+				b.WriteString("\n</details>\n")
+			}
+			about = name
+			fmt.Fprintf(&b, "\n<details><summary>%s</summary>\n\n", escaped(name))
+		}
+		head := string(f.Severity)
+		if f.Waived {
+			head = "waived"
+		}
+		fmt.Fprintf(&b, "- %s **%s**: %s\n", head, f.Check, escaped(f.Message))
+		for _, e := range f.Evidence {
+			fmt.Fprintf(&b, "  - %s\n", escaped(e))
+		}
+		if f.Waived {
+			fmt.Fprintf(&b, "  - waived by %s\n", escaped(f.WaivedBy))
+		} else {
+			fmt.Fprintf(&b, "  - fix: %s\n", escaped(f.Fix))
+		}
+	}
+	if about != "" {
+		b.WriteString("\n</details>\n")
+	}
+	var tail []string
+	for _, u := range r.Unknown {
+		tail = append(tail, "unknown: "+u.About()+": "+u.Fact+" (not checked: "+joined(u.Checks)+")")
+	}
+	for _, one := range r.Waivers {
+		tail = append(tail, one.says())
+	}
+	for _, g := range r.Gaps {
+		tail = append(tail, "not read: "+g.String())
+	}
+	for i, t := range tail {
+		if i == 0 {
+			b.WriteByte('\n')
+		}
+		b.WriteString("- " + escaped(t) + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// escaped makes text from outside harmless in Markdown: nothing of it is markup.
+func escaped(s string) string {
+	return strings.NewReplacer("\\", "\\\\", "|", "\\|", "<", "&lt;", ">", "&gt;", "&", "&amp;", "`", "\\`", "*", "\\*", "_", "\\_", "[", "\\[", "]", "\\]", "@", "&#64;", "#", "&#35;").Replace(report.Printable(s))
+}
