@@ -61,7 +61,7 @@ var sheet = template.Must(template.New("audit").Parse(`<!doctype html>
 body{font:15px/1.5 system-ui,sans-serif;color:var(--fg);background:var(--bg);margin:2rem auto;max-width:80rem;padding:0 1rem}
 .wide{overflow-x:auto}table{border-collapse:collapse;width:100%;margin:1rem 0}th,td{text-align:left;padding:.4rem .6rem;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
 th{font-size:.8rem;letter-spacing:.03em}a{color:inherit}details{border-bottom:1px solid var(--line);padding:.5rem 0}summary{cursor:pointer}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{color:var(--soft)}dd{margin:0;overflow-wrap:anywhere}
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{color:var(--soft)}dd,p,li{overflow-wrap:anywhere}dd{margin:0}[id]{scroll-margin-top:4rem}
 .critical{color:var(--bad)}.warning{color:var(--warn)}.info,.waived{color:var(--soft)}
 </style></head><body>
 <h1>Audit of cluster {{.Cluster}}</h1>
@@ -69,8 +69,8 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}dt{color:va
 <div class="wide"><table><thead><tr>{{range .Head}}<th>{{.}}</th>{{end}}</tr></thead><tbody>
 {{range .Rows}}{{$n := .Name}}<tr>{{range .Cells}}<td>{{if eq . $n}}<a href="#{{$n}}">{{.}}</a>{{else}}{{.}}{{end}}</td>{{end}}</tr>
 {{end}}</tbody></table></div>
-{{range .Rows}}<details id="{{.Name}}"><summary><strong>{{.Namespace}}/{{.ServiceAccount}}</strong> {{range .Checks}}{{.}} {{end}}</summary>
-<dl>{{range .Facts}}<dt>{{index . 0}}</dt><dd>{{index . 1}}</dd>{{end}}</dl>
+{{range .Rows}}<details><summary><strong>{{.Namespace}}/{{.ServiceAccount}}</strong> {{range .Checks}}{{.}} {{end}}</summary>
+<dl id="{{.Name}}">{{range .Facts}}<dt>{{index . 0}}</dt><dd>{{index . 1}}</dd>{{end}}</dl>
 {{range .Findings}}{{template "finding" .}}{{end}}
 </details>
 {{end}}{{range .Elsewhere}}<h2>{{.About}}</h2>{{template "finding" .}}

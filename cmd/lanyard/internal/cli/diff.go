@@ -82,12 +82,18 @@ func stand(ctx context.Context, w *where, world World, talk *voice) (s standing,
 	if s.state, s.snapshot, err = look(ctx, w, world, o, git); err != nil {
 		return s, err
 	}
-	rails := s.snapshot.Facts().GuardRails
-	s.policy, s.mode, s.config = app.RailsOf(rails), desired.Mode(rails.Mode), o.Config
-	if o.Config != nil {
-		s.policy, s.mode = app.Rails(o.Config, app.Self()), o.Config.Mode
-	}
+	s.ruled(o.Config)
 	return s, nil
+}
+
+// ruled notes what the operator lets be done: by the configuration, or without one by
+// what was in force when the snapshot was taken.
+func (s *standing) ruled(c *desired.Configuration) {
+	rails := s.snapshot.Facts().GuardRails
+	s.policy, s.mode, s.config = app.RailsOf(rails), desired.Mode(rails.Mode), c
+	if c != nil {
+		s.policy, s.mode = app.Rails(c, app.Self()), c.Mode
+	}
 }
 
 // compare reads Git and the live world, and plans a round without taking it.
@@ -131,7 +137,7 @@ func look(ctx context.Context, w *where, world World, o app.Options, git *app.Gi
 	if err != nil {
 		return desired.State{}, nil, err
 	}
-	snapshot, err := reader.Observe(ctx, state)
+	snapshot, err := w.observe(ctx, reader, state)
 	return state, snapshot, err
 }
 

@@ -62,7 +62,7 @@ Exit code 0: every link is good. 2: a link is broken or unknown. 1: no answer.`,
 				}
 				return printMessage(world, *message, output)
 			}
-			s, err := explained(cmd.Context(), &w, world, talk)
+			s, err := gitOrNot(cmd.Context(), &w, world, talk)
 			if err != nil {
 				return err
 			}
@@ -142,8 +142,8 @@ func printMessage(world World, m explain.Message, output string) error {
 	return err
 }
 
-// explained reads the live world, and Git where it is named.
-func explained(ctx context.Context, w *where, world World, talk *voice) (s standing, err error) {
+// gitOrNot reads the live world, and Git where it is named.
+func gitOrNot(ctx context.Context, w *where, world World, talk *voice) (s standing, err error) {
 	o, err := w.options(world, talk)
 	if err != nil {
 		return s, err
@@ -151,8 +151,7 @@ func explained(ctx context.Context, w *where, world World, talk *voice) (s stand
 	if w.repo != "" || w.ref != "" || len(w.paths) > 0 || o.Config != nil && o.Config.Source.URL != "" {
 		return stand(ctx, w, world, talk)
 	}
-	s.snapshot, s.policy, err = facts(ctx, w, world, talk)
-	return s, err
+	return facts(ctx, w, world, talk)
 }
 
 // oneWorkload refuses more than one argument.

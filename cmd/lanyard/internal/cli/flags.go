@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/app"
+	"github.com/lanyard-io/lanyard/sync/live"
 )
 
 // where are the flags that say what is wanted, what is live, and by whose rules.
@@ -21,6 +23,15 @@ type where struct {
 	config              string
 	kubeconfig, context string
 	describe            time.Duration
+	audit               bool // the live world is read as an audit needs it
+}
+
+// observe reads the live world.
+func (w *where) observe(ctx context.Context, r *app.Reader, state desired.State) (*live.Snapshot, error) {
+	if w.audit {
+		return r.Audit(ctx, state)
+	}
+	return r.Observe(ctx, state)
 }
 
 func (w *where) wanted(cmd *cobra.Command) {

@@ -14,8 +14,6 @@ import (
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/app"
 	"github.com/lanyard-io/lanyard/sync/census"
-	"github.com/lanyard-io/lanyard/sync/live"
-	"github.com/lanyard-io/lanyard/sync/plan"
 )
 
 func newImport(world World, talk *voice) *cobra.Command {
@@ -44,11 +42,12 @@ read. 1: no answer.`,
   lanyard import --live live.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			snapshot, policy, err := facts(cmd.Context(), &w, world, talk)
+			s, err := facts(cmd.Context(), &w, world, talk)
 			if err != nil {
 				return err
 			}
-			c, err := census.Take(snapshot, policy.Diff)
+			snapshot := s.snapshot
+			c, err := census.Take(snapshot, s.policy.Diff)
 			if err != nil {
 				return err
 			}
@@ -88,33 +87,30 @@ func compareWith(w *where, out string) string {
 }
 
 // facts reads the live world alone, or a snapshot of it.
-func facts(ctx context.Context, w *where, world World, talk *voice) (*live.Snapshot, plan.Policy, error) {
+func facts(ctx context.Context, w *where, world World, talk *voice) (s standing, err error) {
 	o, err := w.options(world, talk)
 	if err != nil {
-		return nil, plan.Policy{}, err
+		return s, err
 	}
-	var snapshot *live.Snapshot
 	if w.live != "cluster" {
-		if snapshot, err = w.snapshot(ctx, world, o); err != nil {
-			return nil, plan.Policy{}, err
+		if s.snapshot, err = w.snapshot(ctx, world, o); err != nil {
+			return s, err
 		}
-		if c := snapshot.Cluster().Name; o.Cluster != "" && o.Cluster != c || o.Config != nil && o.Config.Cluster != c {
-			return nil, plan.Policy{}, fmt.Errorf("%s is a snapshot of cluster %s: leave --cluster and --config out, or name that one", w.live, c)
+		if c := s.snapshot.Cluster().Name; o.Cluster != "" && o.Cluster != c || o.Config != nil && o.Config.Cluster != c {
+			return s, fmt.Errorf("%s is a snapshot of cluster %s: leave --cluster and --config out, or name that one", w.live, c)
 		}
 	} else {
 		reader, err := app.NewReader(ctx, o)
 		if err != nil {
-			return nil, plan.Policy{}, err
+			return s, err
 		}
 		defer reader.Close()
-		if snapshot, err = reader.Observe(ctx, desired.State{}); err != nil {
-			return nil, plan.Policy{}, err
+		if s.snapshot, err = w.observe(ctx, reader, desired.State{}); err != nil {
+			return s, err
 		}
 	}
-	if o.Config != nil {
-		return snapshot, app.Rails(o.Config, app.Self()), nil
-	}
-	return snapshot, app.RailsOf(snapshot.Facts().GuardRails), nil
+	s.ruled(o.Config)
+	return s, nil
 }
 
 // put writes the files, or prints them. None that exists is written over: all are looked

@@ -149,6 +149,9 @@ kubectl find them.`,
   # Who can move to EKS Pod Identity, and who must stay on IRSA?
   lanyard plan --path fleet --cluster irsa-lab
 
+  # Who can assume what, and what of it is not as it should be?
+  lanyard audit --cluster irsa-lab
+
   # Why does a pod get no credentials, or the wrong ones?
   lanyard explain demo/s3-reader --cluster irsa-lab
 
@@ -171,6 +174,7 @@ kubectl find them.`,
 	root.AddCommand(
 		newDiff(world, talk),
 		newPlan(world, talk),
+		newAudit(world, talk),
 		newImport(world, talk),
 		newExplain(world, talk),
 		newSync(world, talk),

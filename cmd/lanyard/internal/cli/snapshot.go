@@ -45,7 +45,7 @@ Exit code 0: everything was read. 2: there are gaps, listed in the file. 1: no a
 					return err
 				}
 			}
-			snapshot, err := reader.Observe(cmd.Context(), state)
+			snapshot, err := reader.Audit(cmd.Context(), state)
 			if err != nil {
 				return err
 			}
