@@ -42,6 +42,7 @@ func TestDeployGrants(t *testing.T) {
 		{"iam/repair.json", "repair", nil, rights.Wants.IAM},
 		{"iam/repair-prune.json", "repair", []string{rights.Prune}, rights.Wants.IAM},
 		{"iam/repair-cloudtrail.json", "repair", []string{rights.CloudTrail}, rights.Wants.IAM},
+		{"iam/migrate.json", "migrate", nil, rights.Wants.IAM},
 		{"iam/repair-accounts.json", "repair", []string{rights.Accounts}, rights.Wants.IAM},
 		{"iam/other-account-observe.json", "observe", []string{rights.Accounts}, rights.Wants.IAMAway},
 		{"iam/other-account-repair.json", "repair", []string{rights.Accounts}, rights.Wants.IAMAway},
@@ -51,6 +52,7 @@ func TestDeployGrants(t *testing.T) {
 		{"kubernetes/base/admission.yaml", "repair", nil, rights.Wants.Admission},
 		{"kubernetes/overlays/observe/rbac.yaml", "observe", nil, rights.Wants.RBAC},
 		{"kubernetes/overlays/repair/rbac.yaml", "repair", nil, rights.Wants.RBAC},
+		{"kubernetes/overlays/migrate/rbac.yaml", "migrate", nil, rights.Wants.RBAC},
 		{"../docs/permissions.md", "", nil, nil},
 	} {
 		want := ""
@@ -87,7 +89,6 @@ func permissions(t *testing.T) string {
 
 What lanyard needs of AWS and Kubernetes, in each mode, and nothing more: a test holds these tables, ` + "`lanyard policy`" + ` and the files of
 ` + "`deploy/`" + ` equal to the calls that lanyard makes. Words in capitals are to be replaced; ` + "`lanyard policy`" + ` does that.
-The grants of mode migrate come with mode migrate.
 ` + "`sts:GetCallerIdentity`" + ` is asked for too; everybody may.
 `)
 	for _, mode := range rights.Modes() {

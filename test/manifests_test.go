@@ -22,7 +22,7 @@ import (
 var variants = []struct {
 	overlay    string
 	components []string
-}{{"observe", nil}, {"repair", nil}, {"observe", both}, {"repair", both}}
+}{{"observe", nil}, {"repair", nil}, {"migrate", nil}, {"observe", both}, {"repair", both}, {"migrate", both}}
 
 var both = []string{"hooks", "api-access"}
 

@@ -1,6 +1,7 @@
 package test_test
 
 import (
+	"errors"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -8,16 +9,29 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/eks"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/examples"
 	"github.com/lanyard-io/lanyard/internal/app"
+	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/internal/rights"
 	"github.com/lanyard-io/lanyard/internal/sandbox"
 	"github.com/lanyard-io/lanyard/internal/sandbox/awsd"
 	"github.com/lanyard-io/lanyard/internal/sandbox/gitd"
+	"github.com/lanyard-io/lanyard/migrate"
+	"github.com/lanyard-io/lanyard/migrate/probe"
+	"github.com/lanyard-io/lanyard/sync/apply"
 	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/observe"
+	"github.com/lanyard-io/lanyard/sync/plan"
 	"github.com/lanyard-io/lanyard/sync/report"
 )
 
@@ -51,7 +65,8 @@ func newPrivileged(t *testing.T, mode desired.Mode, change ...func(*live.Facts))
 		t.Fatal(err)
 	}
 	facts.Namespaces = append(facts.Namespaces, live.Namespace{Name: "fresh"})
-	facts.ServiceAccounts = append(facts.ServiceAccounts, live.ServiceAccount{Namespace: "fresh", Name: "writer", UID: "00000000-0000-4000-8000-00000000fe01", ResourceVersion: "9001"},
+	facts.Workloads = append(facts.Workloads, live.Workload{Namespace: "fresh", Kind: "StatefulSet", Name: "db", ServiceAccount: "db", Replicas: 1})
+	facts.ServiceAccounts = append(facts.ServiceAccounts, live.ServiceAccount{Namespace: "fresh", Name: "db"}, live.ServiceAccount{Namespace: "fresh", Name: "writer", UID: "00000000-0000-4000-8000-00000000fe01", ResourceVersion: "9001"},
 		live.ServiceAccount{Namespace: "fresh", Name: "away", UID: "00000000-0000-4000-8000-00000000fe02", ResourceVersion: "9002", Annotations: map[string]string{"eks.amazonaws.com/role-arn": awayRole}})
 	for _, c := range change {
 		c(&facts)
@@ -174,6 +189,72 @@ func (p *privileged) used(t *testing.T) demand {
 	return d
 }
 
+// asks puts the admission probe's question about a workload of each kind.
+func (p *privileged) asks(t *testing.T) {
+	t.Helper()
+	meta := metav1.ObjectMeta{Namespace: "fresh", Name: "made"}
+	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "made"}},
+		Spec: corev1.PodSpec{ServiceAccountName: "db", RestartPolicy: corev1.RestartPolicyNever, Containers: []corev1.Container{{Name: "main", Image: "main:1"}}}}
+	if err := errors.Join(p.Kube.SeedManifests(rights.Place{}.Admission()), p.Kube.Seed(
+		&appsv1.ReplicaSet{ObjectMeta: meta, Spec: appsv1.ReplicaSetSpec{Replicas: new(int32(0)), Selector: &metav1.LabelSelector{MatchLabels: template.Labels}, Template: template}},
+		&batchv1.Job{ObjectMeta: meta, Spec: batchv1.JobSpec{Suspend: new(true), Template: template}},
+		&batchv1.CronJob{ObjectMeta: meta, Spec: batchv1.CronJobSpec{Schedule: "@daily", Suspend: new(true), JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: template}}}},
+	)); err != nil {
+		t.Fatal(err)
+	}
+	prober := probe.New(probe.Options{Kube: p.Client("lanyard"), Judge: observe.Given, Now: p.Clock.Now})
+	for ref, subject := range map[live.WorkloadRef]identity.Subject{
+		{Kind: "Deployment", Name: "api"}:     {Namespace: "payments", ServiceAccount: "api"},
+		{Kind: "DaemonSet", Name: "aws-node"}: {Namespace: "kube-system", ServiceAccount: "aws-node"},
+		{Kind: "StatefulSet", Name: "db"}:     {Namespace: "fresh", ServiceAccount: "db"},
+		{Kind: "ReplicaSet", Name: "made"}:    {Namespace: "fresh", ServiceAccount: "db"},
+		{Kind: "Job", Name: "made"}:           {Namespace: "fresh", ServiceAccount: "db"},
+		{Kind: "CronJob", Name: "made"}:       {Namespace: "fresh", ServiceAccount: "db"},
+	} {
+		answers, err := prober.Ask(t.Context(), subject, ref)
+		if err != nil || len(answers) != 1 || answers[0].Result != migrate.AnswerGiven {
+			t.Errorf("ask about %s: %+v, %v", ref, answers, err)
+		}
+	}
+}
+
+// hands takes a step of each kind that moves pods, about a workload of each kind.
+func (p *privileged) hands(t *testing.T) {
+	t.Helper()
+	cfg := *p.opts.AWS
+	look := observe.New(observe.Options{Cluster: p.opts.Config.Cluster, Kube: p.opts.Kube, EKS: eks.NewFromConfig(cfg), STS: sts.NewFromConfig(cfg), Now: p.Clock.Now,
+		IAM: func(string) (observe.IAMReader, error) { return iam.NewFromConfig(cfg), nil }})
+	cluster, err := look.Cluster(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	applier := apply.New(apply.Options{Cluster: cluster, Look: look, Now: p.Clock.Now, Workloads: apply.Workloads(p.opts.Kube, nil),
+		Pods: func(namespace string) apply.PodEvicter { return p.opts.Kube.CoreV1().Pods(namespace) }})
+	for subject, ref := range map[identity.Subject]live.WorkloadRef{
+		{Namespace: "payments", ServiceAccount: "api"}:         {Kind: "Deployment", Name: "api"},
+		{Namespace: "kube-system", ServiceAccount: "aws-node"}: {Kind: "DaemonSet", Name: "aws-node"},
+		{Namespace: "fresh", ServiceAccount: "db"}:             {Kind: "StatefulSet", Name: "db"},
+	} {
+		s, err := look.Look(t.Context(), subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		workloads, _ := s.Workloads(subject)
+		pods, _ := s.Pods(subject)
+		if len(workloads) != 1 || workloads[0].Ref() != ref || len(pods) == 0 {
+			t.Fatalf("%s has %v and %d pods, want %s", subject, workloads, len(pods), ref)
+		}
+		uid := workloads[0].UID
+		for _, a := range []plan.Action{plan.RestartWorkload{Workload: ref, UID: uid}, plan.PauseRollout{Workload: ref, UID: uid, Why: "a test"},
+			plan.ResumeRollout{Workload: ref, UID: uid}, plan.EvictPod{Pod: pods[0].Name, UID: pods[0].UID}} {
+			o := applier.Apply(t.Context(), plan.Plan{Cluster: cluster.Name, Steps: []plan.Step{{Subject: subject, Effect: plan.Cross, Action: a}}})[0]
+			if o.Result != report.Done {
+				t.Errorf("%s: %s: %s, %v", subject, a, o.Result, o.Err)
+			}
+		}
+	}
+}
+
 func sorted(list []string) []string {
 	slices.Sort(list)
 	return slices.Compact(list)
@@ -198,9 +279,11 @@ func TestLeastPrivilege(t *testing.T) {
 			if d := cmp.Diff(sorted(want.away), rights.Actions(w.Away)); d != "" {
 				t.Errorf("AWS actions in the other account (-used +granted)\n%s", d)
 			}
-			// The sandbox has no kinds but Kubernetes' own: test/e2e holds what is read of others.
+			// The sandbox has no kinds but Kubernetes' own: test/e2e holds what is asked of others.
 			readers := rights.Verbs(rights.Readers())
-			granted := slices.DeleteFunc(rights.Verbs(w.Rules, w.Own), func(verb string) bool { return slices.Contains(readers, verb) })
+			granted := slices.DeleteFunc(rights.Verbs(w.Rules, w.Own), func(verb string) bool {
+				return slices.Contains(readers, verb) || strings.HasSuffix(verb, " argoproj.io/rollouts")
+			})
 			if d := cmp.Diff(sorted(want.verbs), granted); d != "" {
 				t.Errorf("Kubernetes verbs (-used +granted)\n%s", d)
 			}
@@ -247,7 +330,7 @@ func demanded(t *testing.T, mode string) demand {
 	}
 	p := newPrivileged(t, desired.Mode(mode))
 	p.rest(t)
-	if mode == string(desired.ModeRepair) { // the subject more leaves Git again
+	if mode != string(desired.ModeObserve) { // the subject more leaves Git again
 		all.features = append(all.features, rights.Prune)
 		commit, err := p.repo.Commit(gitd.Change{Branch: "main", Delete: []string{freshFile}, By: gitd.By(p.Clock.Now())})
 		if err != nil {
@@ -255,6 +338,10 @@ func demanded(t *testing.T, mode string) demand {
 		}
 		p.opts.Config.Prune, p.opts.Config.Source.Accept = desired.PruneOwned, commit
 		p.rest(t)
+	}
+	if mode == string(desired.ModeMigrate) {
+		p.hands(t)
+		p.asks(t)
 	}
 	collect(p)
 

@@ -44,11 +44,11 @@ func (w Wants) statements() (own, away []Statement) {
 		own = append(own, Statement{
 			Sid: "EnterAccounts", Actions: []string{"sts:AssumeRole"}, Resources: p.AccountRoles,
 			Condition: map[string]map[string][]string{"StringEquals": {"sts:ExternalId": {p.ExternalID}}},
-			Why:       "roles in other accounts are read, and in mode repair written, through the roles that the configuration names. Where it has no externalID for them, leave the condition out",
+			Why:       "roles in other accounts are read, and in the modes that write written, through the roles that the configuration names. Where it has no externalID for them, leave the condition out",
 		})
 		away = readRoles("arn:"+p.Partition+":iam::*:role/*", "arn:"+p.Partition+":iam::*:oidc-provider/*")
 	}
-	if w.Mode == "repair" {
+	if w.writes() {
 		own = append(own, writeTrust(home))
 		own = append(own, writeAssociations(p, home)...)
 		if w.has(Accounts) && len(elsewhere) > 0 {
@@ -58,12 +58,12 @@ func (w Wants) statements() (own, away []Statement) {
 	if w.has(CloudTrail) {
 		own = append(own, lookUpEvents())
 	}
-	if w.has(Prune) {
+	if w.has(Prune) || w.Mode == "migrate" {
 		own = append(own, Statement{
 			Sid: "DeleteOwnAssociations", Actions: []string{"eks:DeletePodIdentityAssociation"},
 			Resources: []string{p.eks("podidentityassociation/" + p.Cluster + "/*")},
 			Condition: map[string]map[string][]string{"StringEquals": {"aws:ResourceTag/" + tagCluster: {p.clusterARN()}}},
-			Why:       "prune removes associations that left Git, and only those that bear the mark of this cluster's lanyard",
+			Why:       "prune removes associations that left Git, and a workload goes back to IRSA by the loss of its own: only those that bear the mark of this cluster's lanyard",
 		})
 	}
 	return own, away

@@ -33,9 +33,10 @@ var readRules = []Rule{
 	{Group: "events.k8s.io", Resources: []string{"events"}, Verbs: []string{"create"}, Why: "Events on ServiceAccounts: each step, and each new critical finding"},
 }
 
-// readers are what says that others use a ServiceAccount's IRSA. They are read where the
-// cluster has these kinds.
+// readers are kinds besides Kubernetes' own: what says that others use a ServiceAccount's
+// IRSA, and Argo's Rollouts. They are read where the cluster has these kinds.
 var readers = []Rule{
+	{Group: "argoproj.io", Resources: []string{"rollouts"}, Verbs: []string{"list"}, Why: "how far a rollout of Argo's has come, where there are ReplicaSets of one"},
 	{Group: "cert-manager.io", Resources: []string{"clusterissuers", "issuers"}, Verbs: []string{"list"}, Why: "who else uses a ServiceAccount's IRSA: their specs name it, and no Secret is read"},
 	{Group: "external-secrets.io", Resources: []string{"clustersecretstores", "secretstores"}, Verbs: []string{"list"}, Why: "as above"},
 	{Group: "keda.sh", Resources: []string{"clustertriggerauthentications", "scaledjobs", "scaledobjects", "triggerauthentications"}, Verbs: []string{"list"}, Why: "as above"},
@@ -47,16 +48,29 @@ var readers = []Rule{
 // Readers returns the rules by which objects of kinds besides Kubernetes' own are read.
 func Readers() []Rule { return slices.Clone(readers) }
 
+// Hands returns the rules of what mode migrate does to workloads. It reads them by those
+// of [Probe], right before a write and right after it.
+//
+// An eviction is a create of pods/eviction, on which disruption budgets count.
+// Source: https://kubernetes.io/docs/concepts/scheduling-eviction/api-eviction/
+func Hands() []Rule {
+	return []Rule{
+		{Resources: []string{"pods/eviction"}, Verbs: []string{"create"}, Why: "a pod that must be made again: disruption budgets count"},
+		{Group: "apps", Resources: []string{"daemonsets", "deployments", "statefulsets"}, Verbs: []string{"patch"}, Why: "a restart, and a rollout that is stopped or goes on: field by field"},
+		{Group: "argoproj.io", Resources: []string{"rollouts"}, Verbs: []string{"patch"}, Why: "as above, where the cluster has Argo Rollouts"},
+	}
+}
+
 // rules returns the rules of the ClusterRole, and of the Role beside lanyard.
 func (w Wants) rules() (all, own []Rule) {
 	all = append(slices.Clone(readRules), readers...)
-	if w.Mode == "repair" {
+	if w.writes() {
 		all = append(all,
 			Rule{Resources: []string{"namespaces"}, Verbs: []string{"get"}, Why: "right before a write, and right after it"},
 			Rule{Resources: []string{"serviceaccounts"}, Verbs: []string{"get", "patch"}, Why: "as above; and one annotation at a time: a ServiceAccount is never created or deleted"})
 	}
 	if w.Mode == "migrate" {
-		all = append(all, Probe()...)
+		all = append(append(all, Probe()...), Hands()...)
 	}
 	if w.has(APIAccess) {
 		all = append(all,

@@ -9,7 +9,7 @@ import (
 
 // Modes are the modes that this release has grants for, each with those of the one
 // before.
-func Modes() []string { return []string{"observe", "repair"} }
+func Modes() []string { return []string{"observe", "repair", "migrate"} }
 
 // Feature is something optional that needs rights of its own.
 type Feature struct {
@@ -31,7 +31,7 @@ func Features() []Feature {
 		{Accounts, "roles in other accounts, which the configuration's accounts names"},
 		{APIAccess, "readers of the API whom the API server lets in (lanyard run --api-access)"},
 		{CloudTrail, "proof of use from CloudTrail (features: {cloudtrail: true})"},
-		{Prune, "removal of what left Git (prune: owned), in mode repair"},
+		{Prune, "removal of what left Git (prune: owned); mode migrate has it anyway"},
 	}
 }
 
@@ -106,10 +106,7 @@ type Wants struct {
 
 // For returns what a mode needs with some features.
 func For(mode string, features []string, place Place) (Wants, error) {
-	switch {
-	case mode == "migrate":
-		return Wants{}, fmt.Errorf("mode migrate: this release does not move workloads yet, so there is nothing to grant for it: use --mode repair")
-	case !slices.Contains(Modes(), mode):
+	if !slices.Contains(Modes(), mode) {
 		return Wants{}, fmt.Errorf("mode %q is not one of %s", mode, strings.Join(Modes(), ", "))
 	}
 	w := Wants{Place: place.withDefaults(), Mode: mode}
@@ -129,6 +126,9 @@ func For(mode string, features []string, place Place) (Wants, error) {
 	w.Rules, w.Own = w.rules()
 	return w, nil
 }
+
+// writes reports whether the mode writes to ServiceAccounts, IAM and EKS.
+func (w Wants) writes() bool { return w.Mode != "observe" }
 
 // has reports whether a feature was asked for.
 func (w Wants) has(feature string) bool { return slices.Contains(w.Features, feature) }

@@ -44,8 +44,7 @@ Optional, each with permissions of its own (--feature):
 ` + strings.Join(from, "\n") + `
 
 The configuration's other features need none in this release. What is not told with a
-flag stands in capitals, to be replaced. The grants of mode migrate come with mode
-migrate: this release does not move workloads yet.`,
+flag stands in capitals, to be replaced.`,
 		Example: `  lanyard policy --mode repair --feature prune --account 123456789012 --region eu-west-1 \
     --cluster irsa-lab --role-pattern 'arn:aws:iam::123456789012:role/eks-irsa-lab-*' -o iam
 
@@ -76,7 +75,7 @@ migrate: this release does not move workloads yet.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&mode, "mode", mode, "observe or repair")
+	f.StringVar(&mode, "mode", mode, strings.Join(rights.Modes(), ", "))
 	f.StringArrayVar(&features, "feature", nil, "`name` of an optional feature (repeatable)")
 	f.VarP(&choice{&form, policyForms}, "output", "o", strings.Join(policyForms, ", "))
 	f.StringVar(&place.Partition, "partition", "aws", "aws, aws-cn or aws-us-gov")
