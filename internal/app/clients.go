@@ -16,9 +16,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/eks"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/util/flowcontrol"
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/sync/observe"
@@ -27,9 +29,10 @@ import (
 // clients are the SDK's clients: one of each service and account, so that retry
 // budgets and rate limits are shared.
 type clients struct {
-	kube kubernetes.Interface
-	eks  *eks.Client
-	sts  *sts.Client
+	kube   kubernetes.Interface
+	custom dynamic.Interface // for kinds besides Kubernetes' own; nil beside a cluster in memory
+	eks    *eks.Client
+	sts    *sts.Client
 
 	base     aws.Config
 	accounts map[string]desired.Account
@@ -41,12 +44,9 @@ type clients struct {
 }
 
 func newClients(ctx context.Context, o Options) (*clients, error) {
-	kube := o.Kube
-	if kube == nil {
-		var err error
-		if kube, err = kubeClient(o, roundsRate); err != nil {
-			return nil, err
-		}
+	kube, custom, err := roundsClients(o)
+	if err != nil {
+		return nil, err
 	}
 	base := o.AWS
 	if base == nil {
@@ -63,7 +63,7 @@ func newClients(ctx context.Context, o Options) (*clients, error) {
 	if base = &configured; o.Called != nil {
 		base.APIOptions = append(slices.Clone(base.APIOptions), attempts("calls", o.Called))
 	}
-	c := &clients{kube: kube, eks: eks.NewFromConfig(*base), sts: sts.NewFromConfig(*base), base: *base,
+	c := &clients{kube: kube, custom: custom, eks: eks.NewFromConfig(*base), sts: sts.NewFromConfig(*base), base: *base,
 		accounts: map[string]desired.Account{}, iam: map[string]*iam.Client{}, trails: map[string]*cloudtrail.Client{}}
 	if o.Config != nil {
 		for _, a := range o.Config.Accounts {
@@ -95,8 +95,8 @@ const (
 	reviewRate = 20
 )
 
-// kubeClient connects as kubectl would; without a kubeconfig, as a pod does.
-func kubeClient(o Options, rate int) (kubernetes.Interface, error) {
+// kubeConfig finds the API server as kubectl would; without a kubeconfig, as a pod does.
+func kubeConfig(o Options, rate int) (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = o.Kubeconfig
 	restConfig, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.Context}).ClientConfig()
@@ -108,11 +108,37 @@ func kubeClient(o Options, rate int) (kubernetes.Interface, error) {
 	}
 	restConfig.UserAgent = "lanyard"
 	restConfig.QPS, restConfig.Burst = float32(rate), 2*rate
+	return restConfig, nil
+}
+
+func kubeClient(o Options, rate int) (kubernetes.Interface, error) {
+	restConfig, err := kubeConfig(o, rate)
+	if err != nil {
+		return nil, err
+	}
 	client, err := kubernetes.NewForConfig(restConfig)
 	if err != nil {
 		return nil, fmt.Errorf("connect to the Kubernetes API server: %w", err)
 	}
 	return client, nil
+}
+
+// roundsClients are those that rounds are made with, of one rate limit together.
+func roundsClients(o Options) (kubernetes.Interface, dynamic.Interface, error) {
+	if o.Kube != nil {
+		return o.Kube, o.Dynamic, nil
+	}
+	restConfig, err := kubeConfig(o, roundsRate)
+	if err != nil {
+		return nil, nil, err
+	}
+	restConfig.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(restConfig.QPS, restConfig.Burst)
+	kube, err := kubernetes.NewForConfig(restConfig)
+	custom, wrong := dynamic.NewForConfig(restConfig)
+	if err := errors.Join(err, wrong); err != nil {
+		return nil, nil, fmt.Errorf("connect to the Kubernetes API server: %w", err)
+	}
+	return kube, custom, nil
 }
 
 // iamOf returns the IAM client for an account: the caller's own, or one reached by

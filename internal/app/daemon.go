@@ -117,7 +117,7 @@ func (d *Daemon) connect(o Options) (strangers kubernetes.Interface, err error) 
 		d.lease = o.Kube
 		return o.Kube, nil
 	}
-	if d.opts.Kube, err = kubeClient(o, roundsRate); err != nil {
+	if d.opts.Kube, d.opts.Dynamic, err = roundsClients(o); err != nil {
 		return nil, err
 	}
 	if d.lease, err = kubeClient(o, leaseRate); err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/lanyard-io/lanyard/desired"
@@ -28,6 +29,7 @@ type Options struct {
 
 	Kubeconfig, Context string
 	Kube                kubernetes.Interface                       // in place of the kubeconfig's
+	Dynamic             dynamic.Interface                          // beside Kube, for Argo's Rollouts; none is no error
 	Issuer              func(context.Context) (string, error)      // in place of asking the API server
 	AWS                 *aws.Config                                // in place of the environment's
 	DescribeInterval    time.Duration                              // how old an association's description may be; the observer's default if zero

@@ -59,7 +59,7 @@ func newSyncer(ctx context.Context, o Options, source lsync.Source, ledger lsync
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
-		applier = newApplier(reader, cluster, o)
+		applier = newApplier(reader, cluster, mode, o)
 	}
 	s.loop = lsync.New(lsync.Options{Source: source, Observer: reader, Applier: applier, Ledger: ledger, Removed: removed,
 		Mode: mode, Policy: s.policy(o.Config), Now: o.Now})
@@ -100,9 +100,9 @@ func (s *Syncer) Rest(ctx context.Context, limit time.Duration, seen func(report
 }
 
 // newApplier builds the only code that can write.
-func newApplier(r *Reader, cluster identity.Cluster, o Options) *apply.Applier {
+func newApplier(r *Reader, cluster identity.Cluster, mode desired.Mode, o Options) *apply.Applier {
 	c := r.clients
-	return apply.New(apply.Options{
+	options := apply.Options{
 		Cluster: cluster,
 		Look:    r.observer,
 		IAM:     func(account string) (apply.TrustWriter, error) { return c.iamOf(account) },
@@ -116,5 +116,16 @@ func newApplier(r *Reader, cluster identity.Cluster, o Options) *apply.Applier {
 		Wrote:   func(s plan.Step) { r.observer.Forget(s.Subject) },
 		Started: func(s plan.Step) { o.Progress(s.Effect.String() + " " + s.Subject.String() + ": " + s.Action.String()) },
 		Log:     o.Log,
-	})
+	}
+	options.Pods, options.Workloads = c.hands(mode)
+	return apply.New(options)
+}
+
+// hands are what evicts pods and writes to workloads: mode migrate's, and no other's.
+// Repair restarts nothing (design.md section 5).
+func (c *clients) hands(mode desired.Mode) (func(namespace string) apply.PodEvicter, func(kind, namespace string) apply.WorkloadWriter) {
+	if mode != desired.ModeMigrate {
+		return nil, nil
+	}
+	return func(namespace string) apply.PodEvicter { return c.kube.CoreV1().Pods(namespace) }, apply.Workloads(c.kube, c.custom)
 }
