@@ -250,6 +250,38 @@ func TestDropOfARepeatedMeaning(t *testing.T) {
 	check(t, w.apply(s)[0], report.Done, remedy.None)
 }
 
+// TestRevokeOfARepeatedMeaning takes our statement out where one that bears the Sid of
+// another subject of lanyard's says the same, and stays: its owner drops it.
+func TestRevokeOfARepeatedMeaning(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	own := string(irsaGrant(subject).Statement())
+	theirs := strings.Replace(own, irsaGrant(subject).Sid(), irsaGrant(identity.Subject{Namespace: "demo", ServiceAccount: "next"}).Sid(), 1)
+	w.must(w.aws.PutRole(awsd.Role{ARN: oldRole, Trust: `{"Version":"2012-10-17","Statement":[` + theirs + "," + own + `]}`}))
+	lift := w.aws.AddFault(awsd.Fault{Operation: "UpdateAssumeRolePolicy", Kind: awsd.Lost})
+	s := plan.Step{Subject: subject, Action: plan.RevokeTrust{Role: arn(oldRole), Request: irsaRequest(subject)}}
+	check(t, w.apply(s)[0], report.Unverified, remedy.Retry)
+	lift()
+	check(t, w.apply(s)[0], report.Done, remedy.None)
+	if got := w.trust(oldRole); strings.Contains(got, irsaGrant(subject).Sid()) || !strings.Contains(got, theirs) {
+		t.Errorf("trust policy: got %s, want theirs alone", got)
+	}
+}
+
+// TestRevokeOfWhatOthersNeed: a statement that serves others too is not touched.
+func TestRevokeOfWhatOthersNeed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	shared := strings.Replace(edited(t, podTrust, subject), `:demo:reader"`, `:demo:*"`, 1)
+	shared = strings.NewReplacer(`"StringEquals":{`, `"StringLike":{`, irsaGrant(subject).Sid(), "Theirs").Replace(shared)
+	w.must(w.aws.PutRole(awsd.Role{ARN: oldRole, Trust: shared}))
+	o := w.apply(plan.Step{Subject: subject, Action: plan.RevokeTrust{Role: arn(oldRole), Request: irsaRequest(subject)}})[0]
+	check(t, o, report.Skipped, remedy.Hold, "lets in others too by the pattern")
+	if w.mutations() != 0 || w.trust(oldRole) != shared {
+		t.Errorf("got %d writes, trust %s", w.mutations(), w.trust(oldRole))
+	}
+}
+
 // between calls f between the look and the write.
 type between struct {
 	apply.ServiceAccountWriter

@@ -1,6 +1,7 @@
 package actors_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/lanyard-io/lanyard/internal/sandbox/actors"
 )
@@ -60,6 +62,72 @@ func TestStatefulSetPartition(t *testing.T) {
 	if err != nil || p.Annotations[actors.RestartedAtAnnotation] != "" {
 		t.Errorf("db-0: annotations %v, %v, want the old template's", p.Annotations, err)
 	}
+}
+
+// TestRolloutStopsInTheMiddle: a partition above all pods, OnDelete and a pause each keep
+// a rollout where it is: what was replaced stays, the rest too, and status tells of both.
+func TestRolloutStopsInTheMiddle(t *testing.T) {
+	t.Parallel()
+	d := &appsv1.DaemonSet{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "log"}}
+	d.Spec = appsv1.DaemonSetSpec{Selector: selector("log"), Template: template("log")}
+	a := newAlive(t, statefulSet(3), d, deployment(4))
+	a.eks["demo/s3-reader"] = true
+	for kind, name := range map[string]string{"StatefulSet": "db", "DaemonSet": "log", "Deployment": "web"} {
+		if err := a.life.Restart(t.Context(), kind, "demo", name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 { // the first pods of each are replaced, and no more
+		if _, err := a.life.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.clock.Advance(2 * time.Second)
+	for range 2 {
+		if _, err := a.life.Step(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apps := a.client.AppsV1()
+	stop := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := apps.StatefulSets("demo").Patch(t.Context(), "db", types.MergePatchType, []byte(`{"spec":{"updateStrategy":{"rollingUpdate":{"partition":3}}}}`), metav1.PatchOptions{})
+	stop(err)
+	_, err = apps.DaemonSets("demo").Patch(t.Context(), "log", types.MergePatchType, []byte(`{"spec":{"updateStrategy":{"type":"OnDelete"}}}`), metav1.PatchOptions{})
+	stop(err)
+	_, err = apps.Deployments("demo").Patch(t.Context(), "web", types.MergePatchType, []byte(`{"spec":{"paused":true}}`), metav1.PatchOptions{})
+	stop(err)
+	a.settle(t)
+	was := a.rollouts(t)
+	a.clock.Advance(time.Hour)
+	a.settle(t)
+	if diff := cmp.Diff(was, a.rollouts(t)); diff != "" {
+		t.Errorf("an hour later (-before +after):\n%s", diff)
+	}
+	for kind, n := range was {
+		if n[0] == 0 || n[0] >= n[1] {
+			t.Errorf("%s: %d of %d pods have the new template, want some", kind, n[0], n[1])
+		}
+	}
+}
+
+// rollouts are how many pods of each workload have its template, by status, and how many
+// are wanted.
+func (a *alive) rollouts(t *testing.T) map[string][2]int32 {
+	t.Helper()
+	apps := a.client.AppsV1()
+	s, err := apps.StatefulSets("demo").Get(t.Context(), "db", metav1.GetOptions{})
+	d, err2 := apps.DaemonSets("demo").Get(t.Context(), "log", metav1.GetOptions{})
+	w, err3 := apps.Deployments("demo").Get(t.Context(), "web", metav1.GetOptions{})
+	if err := errors.Join(err, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	return map[string][2]int32{"StatefulSet": {s.Status.UpdatedReplicas, 3}, "DaemonSet": {d.Status.UpdatedNumberScheduled, d.Status.DesiredNumberScheduled},
+		"Deployment": {w.Status.UpdatedReplicas, 4}}
 }
 
 func TestStatefulSetRollsDownwardsOneByOne(t *testing.T) {
