@@ -532,6 +532,86 @@ var behaviours = []behaviour{
 		err = a.kube.PolicyV1().Evictions(a.ns).Evict(a.ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: a.pods("web")[0].Name, Namespace: a.ns}})
 		a.say("evict", err)
 	}},
+	{"an eviction of what was made again", func(a *asker) {
+		a.deployment("web")
+		gone := a.pods("web")[0]
+		evict := func(uid types.UID) error {
+			return a.kube.CoreV1().Pods(a.ns).EvictV1(a.ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: gone.Name, Namespace: a.ns},
+				DeleteOptions: &metav1.DeleteOptions{Preconditions: &metav1.Preconditions{UID: &uid}}})
+		}
+		a.say("another uid", evict("00000000-0000-4000-8000-000000000000"))
+		a.say("it stays", slices.ContainsFunc(a.pods("web"), func(p corev1.Pod) bool { return p.UID == gone.UID }))
+		a.say("its uid", evict(gone.UID))
+		a.say("it goes", a.wait(func() bool {
+			_, err := a.kube.CoreV1().Pods(a.ns).Get(a.ctx, gone.Name, metav1.GetOptions{})
+			return apierrors.IsNotFound(err)
+		}))
+		a.say("once more", evict(gone.UID))
+	}},
+	{"a pod with two budgets", func(a *asker) {
+		a.deployment("web")
+		for _, name := range []string{"one", "two"} {
+			_, err := a.kube.PolicyV1().PodDisruptionBudgets(a.ns).Create(a.ctx, &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Name: name},
+				Spec: policyv1.PodDisruptionBudgetSpec{MaxUnavailable: new(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}}}, metav1.CreateOptions{})
+			a.say("budget", err)
+		}
+		err := a.kube.PolicyV1().Evictions(a.ns).Evict(a.ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: a.pods("web")[0].Name, Namespace: a.ns}})
+		a.say("evict", err)
+		a.say("says so", err != nil && strings.Contains(err.Error(), "more than one PodDisruptionBudget"))
+	}},
+	{"a JSON patch of a workload", func(a *asker) {
+		a.deployment("web")
+		deployments := a.kube.AppsV1().Deployments(a.ns)
+		d, err := deployments.Get(a.ctx, "web", metav1.GetOptions{})
+		a.say("get", err)
+		const restarted = "/spec/template/metadata/annotations/kubectl.kubernetes.io~1restartedAt"
+		for _, step := range [][2]string{
+			{"nothing stands, and its parent neither", `{"op":"test","path":"/spec/template/metadata/annotations","value":null},{"op":"add","path":"/spec/template/metadata/annotations","value":{"kubectl.kubernetes.io/restartedAt":"1"}}`},
+			{"nothing stands there any more", `{"op":"test","path":"/spec/template/metadata/annotations","value":null},{"op":"add","path":"/spec/template/metadata/annotations","value":{}}`},
+			{"the value that stands", `{"op":"test","path":"` + restarted + `","value":"1"},{"op":"add","path":"` + restarted + `","value":"2"}`},
+			{"a value that stood", `{"op":"test","path":"` + restarted + `","value":"1"},{"op":"add","path":"` + restarted + `","value":"3"}`},
+			{"not paused", `{"op":"test","path":"/spec/paused","value":null},{"op":"add","path":"/spec/paused","value":true}`},
+			{"not paused any more", `{"op":"test","path":"/spec/paused","value":null},{"op":"add","path":"/spec/paused","value":true}`},
+			{"paused", `{"op":"test","path":"/spec/paused","value":true},{"op":"remove","path":"/spec/paused"}`},
+		} {
+			_, err := deployments.Patch(a.ctx, "web", types.JSONPatchType, []byte(`[{"op":"test","path":"/metadata/uid","value":"`+string(d.UID)+`"},`+step[1]+`]`), metav1.PatchOptions{FieldManager: "lanyard"})
+			a.say(step[0], err)
+		}
+		_, err = deployments.Patch(a.ctx, "web", types.JSONPatchType, []byte(`[{"op":"test","path":"/metadata/uid","value":"0"},{"op":"add","path":"/spec/paused","value":true}]`), metav1.PatchOptions{})
+		a.say("another uid", err)
+		d, err = deployments.Get(a.ctx, "web", metav1.GetOptions{})
+		a.say("at last", cmp.Or[any](err, fmt.Sprint(d.Spec.Paused, " ", d.Spec.Template.Annotations["kubectl.kubernetes.io/restartedAt"])))
+	}},
+	{"a rollout that is paused", func(a *asker) {
+		a.deployment("web")
+		before := map[types.UID]bool{}
+		for _, p := range a.pods("web") {
+			before[p.UID] = true
+		}
+		patch := func(what, text string) {
+			_, err := a.kube.AppsV1().Deployments(a.ns).Patch(a.ctx, "web", types.StrategicMergePatchType, []byte(text), metav1.PatchOptions{})
+			a.say(what, err)
+		}
+		seen := func() bool {
+			d, err := a.kube.AppsV1().Deployments(a.ns).Get(a.ctx, "web", metav1.GetOptions{})
+			return err == nil && d.Status.ObservedGeneration == d.Generation
+		}
+		patch("pause", `{"spec":{"paused":true}}`)
+		a.say("is seen", a.wait(seen))
+		patch("restart", `{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"2026-11-23T09:00:00Z"}}}}}`)
+		a.say("is seen", a.wait(seen))
+		for _, p := range a.pods("web") {
+			a.say("pod is one of before", before[p.UID])
+		}
+		d, err := a.kube.AppsV1().Deployments(a.ns).Get(a.ctx, "web", metav1.GetOptions{})
+		a.say("updated", cmp.Or[any](err, d.Status.UpdatedReplicas))
+		patch("resume", `{"spec":{"paused":null}}`)
+		a.rolled("web")
+		a.wait(func() bool { return len(a.pods("web")) == 2 })
+		for _, p := range a.pods("web") {
+			a.say("pod is one of before", before[p.UID])
+		}
+	}},
 	{"a namespace that goes away", func(a *asker) {
 		a.account("sa", nil)
 		a.say("delete", a.kube.CoreV1().Namespaces().Delete(a.ctx, a.ns, metav1.DeleteOptions{}))

@@ -138,8 +138,9 @@ func differences(granted []right, asked []request) (missing, extra []string) {
 // (law 8). The comparison names each verb that is taken away, and each that is added.
 func TestLeastPrivilege(t *testing.T) {
 	const component = "../../deploy/kubernetes/components/api-access/rbac.yaml"
-	extend(t)
+	client := extend(t)
 	o := newOperator(t, fleet())
+	o.argo(client, "canary", podOf(nil), 0)
 	objects := append(manifests(t, overlay), objectsOf(t, component)...)
 	apply(t, admin(t), objects[len(objects)-2:])
 	o.ready()

@@ -32,6 +32,7 @@ var others = []struct{ group, version, plural, kind, scope string }{
 	{"keda.sh", "v1alpha1", "scaledjobs", "ScaledJob", "Namespaced"},
 	{"cert-manager.io", "v1", "issuers", "Issuer", "Namespaced"},
 	{"cert-manager.io", "v1", "clusterissuers", "ClusterIssuer", "Cluster"},
+	{"argoproj.io", "v1alpha1", "rollouts", "Rollout", "Namespaced"},
 }
 
 // extend gives the cluster these kinds, with any fields, and the driver of Mountpoint for

@@ -66,7 +66,9 @@ func (c *Cluster) spend(pod *corev1.Pod, dryRun bool) error {
 		return nil
 	}
 	if len(found) > 1 {
-		return apierrors.NewInternalError(fmt.Errorf("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")) //nolint:staticcheck // the API server's own words
+		// The API server gives no reason and no details with it.
+		return &apierrors.StatusError{ErrStatus: metav1.Status{Status: metav1.StatusFailure, Code: http.StatusInternalServerError,
+			Message: "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."}}
 	}
 	b := found[0]
 	switch {
