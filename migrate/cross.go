@@ -393,6 +393,9 @@ func (m *mover) rollback() {
 		}
 		return
 	}
+	if mark, err := ParseMark(m.j.ServiceAccount.Annotations[RolledBackMark]); err != nil || mark.Digest != Digest(m.declared) {
+		return // it holds, but is not this mapping's: whoever may annotate the ServiceAccount may have written it
+	}
 	if m.j.HasAssociation && !diff.MayTakeAssociation(m.m, m.j.Association, m.snap.Cluster()) {
 		m.say(plan.OwnerMustAct, time.Time{}, "association %s is not lanyard's: whoever made it deletes it", m.j.Association.ID)
 		return

@@ -345,9 +345,17 @@ func (m *mover) shows(o owner, side identity.Mechanism) bool {
 	reason := plan.Waiting
 	if code, words := answers.Hold(); code != "" {
 		reason, why = plan.Reason(code), words
+		if !m.exposes() {
+			next = time.Time{} // a person ends it, not time
+		}
 	}
 	m.say(reason, next, "%s: %s", o, why)
 	return false
+}
+
+// exposes reports whether pods may be without credentials until the subject has moved.
+func (m *mover) exposes() bool {
+	return m.next.Phase == PhaseRolledBack || m.next.Phase == PhaseCrossing && m.j.Wanted == identity.IRSA
 }
 
 // wants says which answers are good ones.

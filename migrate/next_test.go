@@ -319,6 +319,14 @@ func TestNext(t *testing.T) {
 			*c = onIRSA()
 			w.f.Associations = nil
 		}, "rolled-back -rolled-back"},
+		{"rolled back: by a mark that cannot be read", crossing, func(w *world, c *migrate.Course) {
+			*c = onIRSA()
+			w.sa().Annotations[migrate.RolledBackMark] = "by somebody"
+		}, "rolled-back -rolled-back"},
+		{"rolled back: twice, and another mapping", crossing, func(w *world, c *migrate.Course) {
+			*c = onIRSA()
+			w.sa().Annotations[migrate.RolledBackMark] = migrate.Mark{Digest: "0123456789ab", At: []time.Time{now, now.Add(-time.Minute)}}.String()
+		}, "rolled-back -rolled-back"},
 		{"another mapping was rolled back", widened, func(w *world, _ *migrate.Course) {
 			marked(w)
 			w.m.Migration.Soak++

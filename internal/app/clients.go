@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/util/flowcontrol"
 
 	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/migrate/probe"
 	"github.com/lanyard-io/lanyard/sync/observe"
 )
 
@@ -31,6 +32,7 @@ import (
 type clients struct {
 	kube   kubernetes.Interface
 	custom dynamic.Interface // for kinds besides Kubernetes' own; nil beside a cluster in memory
+	dial   dial              // of one API server by its address; nil beside a cluster in memory
 	eks    *eks.Client
 	sts    *sts.Client
 
@@ -44,7 +46,7 @@ type clients struct {
 }
 
 func newClients(ctx context.Context, o Options) (*clients, error) {
-	kube, custom, err := roundsClients(o)
+	api, err := roundsClients(o)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +65,7 @@ func newClients(ctx context.Context, o Options) (*clients, error) {
 	if base = &configured; o.Called != nil {
 		base.APIOptions = append(slices.Clone(base.APIOptions), attempts("calls", o.Called))
 	}
-	c := &clients{kube: kube, custom: custom, eks: eks.NewFromConfig(*base), sts: sts.NewFromConfig(*base), base: *base,
+	c := &clients{kube: api.kube, custom: api.custom, dial: api.dial, eks: eks.NewFromConfig(*base), sts: sts.NewFromConfig(*base), base: *base,
 		accounts: map[string]desired.Account{}, iam: map[string]*iam.Client{}, trails: map[string]*cloudtrail.Client{}}
 	if o.Config != nil {
 		for _, a := range o.Config.Accounts {
@@ -123,22 +125,31 @@ func kubeClient(o Options, rate int) (kubernetes.Interface, error) {
 	return client, nil
 }
 
-// roundsClients are those that rounds are made with, of one rate limit together.
-func roundsClients(o Options) (kubernetes.Interface, dynamic.Interface, error) {
+// dial connects to the one API server at an address, anew for each request.
+type dial = func(address string) (kubernetes.Interface, error)
+
+// apiClients are those that rounds are made with, of one rate limit together.
+type apiClients struct {
+	kube   kubernetes.Interface
+	custom dynamic.Interface
+	dial   dial
+}
+
+func roundsClients(o Options) (apiClients, error) {
 	if o.Kube != nil {
-		return o.Kube, o.Dynamic, nil
+		return apiClients{o.Kube, o.Dynamic, o.Dial}, nil
 	}
 	restConfig, err := kubeConfig(o, roundsRate)
 	if err != nil {
-		return nil, nil, err
+		return apiClients{}, err
 	}
 	restConfig.RateLimiter = flowcontrol.NewTokenBucketRateLimiter(restConfig.QPS, restConfig.Burst)
 	kube, err := kubernetes.NewForConfig(restConfig)
 	custom, wrong := dynamic.NewForConfig(restConfig)
 	if err := errors.Join(err, wrong); err != nil {
-		return nil, nil, fmt.Errorf("connect to the Kubernetes API server: %w", err)
+		return apiClients{}, fmt.Errorf("connect to the Kubernetes API server: %w", err)
 	}
-	return kube, custom, nil
+	return apiClients{kube, custom, probe.Dialer(restConfig, nil)}, nil
 }
 
 // iamOf returns the IAM client for an account: the caller's own, or one reached by

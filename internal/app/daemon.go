@@ -117,9 +117,11 @@ func (d *Daemon) connect(o Options) (strangers kubernetes.Interface, err error) 
 		d.lease = o.Kube
 		return o.Kube, nil
 	}
-	if d.opts.Kube, d.opts.Dynamic, err = roundsClients(o); err != nil {
+	api, err := roundsClients(o)
+	if err != nil {
 		return nil, err
 	}
+	d.opts.Kube, d.opts.Dynamic, d.opts.Dial = api.kube, api.custom, api.dial
 	if d.lease, err = kubeClient(o, leaseRate); err != nil {
 		return nil, err
 	}

@@ -30,6 +30,7 @@ type Options struct {
 	Kubeconfig, Context string
 	Kube                kubernetes.Interface                       // in place of the kubeconfig's
 	Dynamic             dynamic.Interface                          // beside Kube, for Argo's Rollouts; none is no error
+	Dial                dial                                       // beside Kube, of one API server by its address; Kube is asked for all if nil
 	Issuer              func(context.Context) (string, error)      // in place of asking the API server
 	AWS                 *aws.Config                                // in place of the environment's
 	DescribeInterval    time.Duration                              // how old an association's description may be; the observer's default if zero

@@ -9,7 +9,6 @@ import (
 	"github.com/lanyard-io/lanyard/migrate/outline"
 	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/plan"
-	"github.com/lanyard-io/lanyard/sync/report"
 )
 
 // Outline returns what a report of migrations depends on besides Git and the live world:
@@ -24,12 +23,11 @@ func Outline(c *desired.Configuration, p plan.Policy) outline.Options {
 
 // outlined tells how migrations stand after a whole round: counts now, the whole of it to
 // those who ask.
-func (d *Daemon) outlined(r report.Round, snapshot *live.Snapshot, c *desired.Configuration, p plan.Policy) {
-	state := desired.State{Revision: r.Revision, Cluster: c.Cluster}
-	for i := range r.Result.Judged {
-		state.Mappings = append(state.Mappings, r.Result.Judged[i].Mapping)
+func (d *Daemon) outlined(state desired.State, snapshot *live.Snapshot, c *desired.Configuration, s *Syncer) {
+	o := Outline(c, s.loop.Policy())
+	if s.planner != nil {
+		o.Evidence = s.planner.Evidence()
 	}
-	o := Outline(c, p)
 	d.board.Outline(func() ([]byte, error) { return outline.New(state, snapshot, o).JSON() })
 	brief := o // the other is asked for later, by another goroutine
 	brief.Brief = true

@@ -137,7 +137,7 @@ func (g *generation) seen(r report.Round) {
 	d.board.State(func(s *status.State) { s.Removals = status.Removals{Left: left, Limit: limit}; s.Mode = string(r.Mode) })
 	g.said.saw(r, snapshot)
 	if !r.Partial {
-		d.outlined(r, snapshot, g.config, g.syncer.loop.Policy())
+		d.outlined(g.syncer.loop.State(), snapshot, g.config, g.syncer)
 	}
 	d.mu.Lock()
 	d.good = true

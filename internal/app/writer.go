@@ -19,6 +19,8 @@ type Syncer struct {
 	git    *Git
 	loop   *lsync.Loop
 	opts   Options
+
+	planner *planner // in mode migrate
 }
 
 // NewSyncer builds the loop of `lanyard sync`: with a configuration whose mode
@@ -54,14 +56,21 @@ func newSyncer(ctx context.Context, o Options, source lsync.Source, ledger lsync
 		mode = o.Config.Mode
 	}
 	var applier lsync.Applier
+	var planner lsync.Planner // none: nothing is moved
 	if mode == desired.ModeRepair || mode == desired.ModeMigrate {
 		cluster, err := reader.Cluster(ctx)
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
 		applier = newApplier(reader, cluster, mode, o)
+		if mode == desired.ModeMigrate {
+			if s.planner, err = newPlanner(ctx, reader, o); err != nil {
+				return nil, errors.Join(err, s.Close())
+			}
+			planner = s.planner
+		}
 	}
-	s.loop = lsync.New(lsync.Options{Source: source, Observer: reader, Applier: applier, Ledger: ledger, Removed: removed,
+	s.loop = lsync.New(lsync.Options{Source: source, Observer: reader, Applier: applier, Planner: planner, Ledger: ledger, Removed: removed,
 		Mode: mode, Policy: s.policy(o.Config), Now: o.Now})
 	return s, nil
 }

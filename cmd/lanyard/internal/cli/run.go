@@ -109,9 +109,6 @@ and the Lease is given back.`,
 
 // runnable refuses what this release does not do.
 func runnable(c *desired.Configuration) error {
-	if c.Mode == desired.ModeMigrate {
-		return fmt.Errorf("%s: mode migrate: this release repairs drift and does not move workloads yet: write mode: repair", c.At)
-	}
 	if len(c.Allow) == 0 && c.Mode != desired.ModeObserve {
 		return fmt.Errorf("%s: mode %s without allow: write allow, with the namespaces and roles that may be written, or mode: observe", c.At, c.Mode)
 	}

@@ -55,9 +55,6 @@ Exit code 0: in sync afterwards. 2: differences or gaps are left. 1: no round co
 			} else if mode != "" && mode != string(desired.ModeObserve) {
 				return fmt.Errorf("--mode %s needs --config: the configuration says what may be written", mode)
 			}
-			if o.Config != nil && o.Config.Mode == desired.ModeMigrate {
-				talk.say("mode migrate: this release repairs drift and does not move workloads yet")
-			}
 			if c := o.Config; c != nil && c.Mode != desired.ModeObserve && len(o.Desired.Dirs) > 0 && c.Source.Verify != (desired.Verify{}) {
 				return fmt.Errorf("%s: source.verify asks for signed commits, and a working tree has no signature: name a repository with --repo, or use --mode observe", c.At)
 			}
