@@ -43,6 +43,7 @@ type span struct {
 	from, to time.Time
 	token    string
 	oldest   time.Time // what was read of it begins here; zero: nothing was
+	begun    bool
 	again    bool      // what is new, with what may have come late
 	known    time.Time // of that, what was read before ends here
 }
@@ -65,7 +66,7 @@ func (l *lane) plan(now, start time.Time) {
 	case now.Before(l.due):
 	case fresh < 0:
 		l.news(now, start, l.to)
-	case l.todo[fresh].token == "" && l.todo[fresh].oldest.IsZero(): // not begun: it grows
+	case !l.todo[fresh].begun: // it grows
 		l.todo[fresh].to, l.to = now, now
 	}
 	if start.Before(l.from) {
@@ -177,6 +178,7 @@ func (l *lane) page(ctx context.Context, r reader, s *span) (done bool, err erro
 	if err != nil {
 		return false, err
 	}
+	s.begun = true
 	for _, e := range out.Events {
 		l.take(e, s, r)
 	}

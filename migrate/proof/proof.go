@@ -112,7 +112,7 @@ func (p *Prover) Look(ctx context.Context, asks []Ask) map[identity.Subject]migr
 	defer cancel()
 	now := p.o.Now()
 	var group sync.WaitGroup
-	if p.trail != nil && len(asks) > 0 {
+	if p.trail != nil {
 		group.Go(func() { p.trail.sweep(ctx, now, asks) })
 	}
 	answers := p.queries(ctx, asks)
