@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/examples"
 	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/migrate"
 	"github.com/lanyard-io/lanyard/migrate/outline"
+	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/live"
 )
 
@@ -17,7 +20,65 @@ import (
 // baseline beside it reads the same snapshot, and does nothing with it; count is what the
 // daemon does after each whole round.
 func BenchmarkPlan(b *testing.B) {
-	const many = 5000
+	state, text := fleet(b)
+	for name, use := range map[string]func(*live.Snapshot) error{
+		"read": func(*live.Snapshot) error { return nil },
+		"count": func(s *live.Snapshot) error {
+			if o := outline.New(state, s, outline.Options{Brief: true}); o.Summary.Workloads != many {
+				return fmt.Errorf("%d workloads", o.Summary.Workloads)
+			}
+			return nil
+		},
+		"plan": func(s *live.Snapshot) error {
+			return outline.New(state, s, outline.Options{}).Table(io.Discard, outline.View{})
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				snap, err := live.Decode(text)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := use(snap); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkMoves is what mode migrate adds to a round over the same fleet, none of
+// which is at rest; the baseline beside it is the comparison that every round makes anyway.
+func BenchmarkMoves(b *testing.B) {
+	state, text := fleet(b)
+	snap, err := live.Decode(text)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("compare", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			diff.Compare(state, snap, diff.Options{})
+		}
+	})
+	judged := diff.Compare(state, snap, diff.Options{}).Judged
+	b.Run("next", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			a := migrate.NewAssessor(snap, migrate.Options{Mappings: state.Mappings, Brief: true})
+			if next := a.Next(judged, state.Mappings, migrate.Course{Settle: time.Minute}); len(next) != many { // the role that they copy trusts none of them
+				b.Fatalf("%d are on their way", len(next))
+			}
+		}
+	})
+}
+
+const many = 5000
+
+// fleet is Git's state and a snapshot of 5,000 workloads.
+func fleet(b *testing.B) (desired.State, []byte) {
+	b.Helper()
 	f, err := live.DecodeFacts(examples.Live)
 	if err != nil {
 		b.Fatal(err)
@@ -49,29 +110,5 @@ func BenchmarkPlan(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for name, use := range map[string]func(*live.Snapshot) error{
-		"read": func(*live.Snapshot) error { return nil },
-		"count": func(s *live.Snapshot) error {
-			if o := outline.New(state, s, outline.Options{Brief: true}); o.Summary.Workloads != many {
-				return fmt.Errorf("%d workloads", o.Summary.Workloads)
-			}
-			return nil
-		},
-		"plan": func(s *live.Snapshot) error {
-			return outline.New(state, s, outline.Options{}).Table(io.Discard, outline.View{})
-		},
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				snap, err := live.Decode(text)
-				if err != nil {
-					b.Fatal(err)
-				}
-				if err := use(snap); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
+	return state, text
 }
