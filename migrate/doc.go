@@ -6,6 +6,11 @@
 // of the snapshot, and a fact that was not read never counts as a fact: see
 // [Assessment].Gaps.
 //
+// [Assessor.Next] plans what comes next for each mapping that is not at rest: at most one
+// widening, crossing or narrowing, by the phase in which the live world shows it
+// ([Standing.Phase]), towards Pod Identity or back. docs/design/moves.md says how that
+// goes through the loop.
+//
 // The package is pure: the same snapshot and mapping give the same assessment, to the
 // byte. It reads no clock and calls nothing. The wiring, the command line and the report
 // import it; the loop does not.
