@@ -8,7 +8,7 @@
 //
 // [Assessor.Next] plans what comes next for each mapping that is not at rest: at most one
 // widening, crossing or narrowing, by the phase in which the live world shows it
-// ([Standing.Phase]), towards Pod Identity or back. docs/design/moves.md says how that
+// ([Standing.Phase]), towards Pod Identity or back. docs/design/0001-moves.md says how that
 // goes through the loop.
 //
 // The package is pure: the same snapshot and mapping give the same assessment, to the
