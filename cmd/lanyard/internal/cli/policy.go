@@ -43,7 +43,7 @@ Optional, each with permissions of its own (--feature):
 
 ` + strings.Join(from, "\n") + `
 
-The configuration's other features need none in this release. What is not told with a
+The configuration's other features need no rights of their own. What is not told with a
 flag stands in capitals, to be replaced.`,
 		Example: `  lanyard policy --mode repair --feature prune --account 123456789012 --region eu-west-1 \
     --cluster irsa-lab --role-pattern 'arn:aws:iam::123456789012:role/eks-irsa-lab-*' -o iam
@@ -61,7 +61,7 @@ flag stands in capitals, to be replaced.`,
 				return err
 			}
 			for _, f := range w.Idle {
-				fmt.Fprintf(world.Stderr, "lanyard policy: feature %s needs no rights in this release\n", f)
+				fmt.Fprintf(world.Stderr, "lanyard policy: feature %s needs no rights of its own\n", f)
 			}
 			answer := map[string]func() string{
 				"markdown": w.Markdown, "iam": w.IAM, "iam-other-account": w.IAMAway, "rbac": w.RBAC, "admission": w.Admission,

@@ -24,15 +24,18 @@ func newRetry(world World, talk *voice) *cobra.Command {
 		Short: "Let a workload that was rolled back be moved again",
 		Long: `Take the mark of a rollback (annotation lanyard.io/rolled-back) off ServiceAccounts.
 
-A workload whose move failed is back on the mechanism before, and is not tried again until
-its mapping changes. When what was wrong is mended outside of Git (a new image, a node
-agent), take the mark away: the daemon tries again in its next round. The mark says when
-the move failed, and why.
+A workload whose move failed is taken back to the mechanism before, and is not tried again
+until its mapping changes; after two failures within 24 hours not even then. When what was
+wrong is mended (a new image, a node's agent), take the mark away: the daemon tries again
+in its next round, if Git still asks for it. The mark says when the move failed, and why.
 
-Exit code 0: every mark is gone. 1: one could not be taken away, or there was none.`,
+It needs the right to get and patch the ServiceAccount. Nothing else is changed.
+
+Exit code 0: every mark is gone, or was shown. 1: one could not be, or there was none.`,
 		Example: `  # What does the mark say? (writes nothing)
   lanyard retry demo/s3-reader --dry-run
 
+  # Try these two again.
   lanyard retry demo/s3-reader demo/uploader`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -46,7 +49,7 @@ Exit code 0: every mark is gone. 1: one could not be taken away, or there was no
 				switch {
 				case errors.Is(err, app.ErrNoMark):
 					failed++
-					talk.say("%s bears no mark of a rollback: nothing holds it", s)
+					talk.say("%s bears no mark of a rollback: lanyard plan %s says what else holds it", s, s)
 				case err != nil:
 					failed++
 					talk.say("%v", err)
@@ -57,7 +60,7 @@ Exit code 0: every mark is gone. 1: one could not be taken away, or there was no
 				}
 			})
 			if err == nil && failed > 0 {
-				err = fmt.Errorf("%d of %d marks were not taken away", failed, len(subjects))
+				err = fmt.Errorf("%d of %d marks were not %s", failed, len(subjects), map[bool]string{true: "found", false: "taken away"}[dry])
 			}
 			return err
 		},

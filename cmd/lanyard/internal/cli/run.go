@@ -16,6 +16,9 @@ import (
 // hookProviders are those that can wake the daemon.
 var hookProviders = []string{"github", "gitlab", "gitea", "generic"}
 
+// modes are what the configuration's mode may be.
+var modes = []string{string(desired.ModeObserve), string(desired.ModeRepair), string(desired.ModeMigrate)}
+
 func newRun(world World, talk *voice) *cobra.Command {
 	var (
 		o       app.DaemonOptions
@@ -30,8 +33,10 @@ func newRun(world World, talk *voice) *cobra.Command {
 		Long: `Watch a repository and keep the cluster as it declares, until it is told to end.
 
 The operator's configuration says which repository and which cluster, and what may be
-written: without mode: repair and allow nothing is. It is read again when the file
-changes; one that is wrong is refused, and the last good one stays in force.
+written: mode: observe, which is the default, writes nothing there; repair mends drift;
+migrate also moves workloads from one mechanism to the other, which evicts and restarts
+pods. The last two need allow. The file is read again when it changes; one that is wrong
+is refused, and the last good one stays in force.
 
 Several replicas may run: one leads, by a Lease, and the others stand by. The Lease also
 remembers which commit was accepted last, so that a head that is unsigned, broken, empty
@@ -87,7 +92,7 @@ and the Lease is given back.`,
 	f := cmd.Flags()
 	f.StringVar(&o.ConfigFile, "config", "", "the operator's configuration `file` (required)")
 	f.StringVar(&cluster, "cluster", "", "in place of the configuration's cluster")
-	f.Var(&choice{&mode, []string{"observe", "repair"}}, "mode", "in place of the configuration's mode: observe, repair")
+	f.Var(&choice{&mode, modes}, "mode", "in place of the configuration's mode: "+strings.Join(modes, ", "))
 	f.StringVar(&o.WorkDir, "work-dir", "", "`directory` where fetches are kept while in use (default: in memory)")
 	f.StringVar(&o.Kubeconfig, "kubeconfig", "", "kubeconfig `file` (default: as kubectl finds it, or the pod's own)")
 	f.StringVar(&o.Context, "context", "", "context of the kubeconfig")
@@ -107,7 +112,7 @@ and the Lease is given back.`,
 	return cmd
 }
 
-// runnable refuses what this release does not do.
+// runnable refuses what would write without a word of the operator's on where.
 func runnable(c *desired.Configuration) error {
 	if len(c.Allow) == 0 && c.Mode != desired.ModeObserve {
 		return fmt.Errorf("%s: mode %s without allow: write allow, with the namespaces and roles that may be written, or mode: observe", c.At, c.Mode)

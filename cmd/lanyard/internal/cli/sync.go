@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +30,9 @@ func newSync(world World, talk *voice) *cobra.Command {
 differences, repair those that the configuration lets lanyard repair, and report.
 
 Without --config, or with mode observe, nothing is written. Each write is one JSON line on
-standard error, with the whole value before and after.
+standard error, with the whole value before and after. Mode migrate takes the steps of
+moves too. A workload crosses only where you are the user that lanyard's admission policy
+names, the daemon's: moving is a matter for lanyard run.
 
 What pods are to rely on must have been seen to work for a minute before they are asked to
 (law 6), so some repairs take a second round: --wait makes further rounds until nothing is
@@ -78,7 +81,7 @@ Exit code 0: in sync afterwards. 2: differences or gaps are left. 1: no round co
 	w.wanted(cmd)
 	w.world(cmd)
 	w.rules(cmd)
-	cmd.Flags().Var(&choice{&mode, []string{"observe", "repair"}}, "mode", "in place of the configuration's mode: observe, repair")
+	cmd.Flags().Var(&choice{&mode, modes}, "mode", "in place of the configuration's mode: "+strings.Join(modes, ", "))
 	cmd.Flags().DurationVar(&wait, "wait", 0, "make further rounds until there is nothing to write or to wait for, at most this long")
 	format(cmd, &output, "text", "json")
 	return cmd
