@@ -19,8 +19,6 @@ import (
 
 // prober asks the API servers what a new pod of a workload would be given.
 type prober interface {
-	// Guard returns an error where nothing keeps lanyard from making real pods.
-	Guard(ctx context.Context) error
 	Ask(ctx context.Context, s identity.Subject, w live.WorkloadRef) ([]migrate.Answer, error)
 }
 
@@ -127,12 +125,6 @@ func (p *planner) ask(ctx context.Context, next map[identity.Subject]migrate.Nex
 	maps.DeleteFunc(p.answers, func(q question, _ migrate.Answers) bool { return !slices.Contains(open, q) })
 	if len(open) == 0 {
 		return false
-	}
-	if err := p.prober.Guard(ctx); err != nil {
-		for _, q := range open {
-			p.answers[q] = p.answers[q].Add([]migrate.Answer{{At: p.now(), Result: migrate.AnswerUnguarded, Message: err.Error()}})
-		}
-		return true
 	}
 	passes := make([][]migrate.Answer, len(open))
 	places := make(chan struct{}, askers)
