@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -402,7 +403,7 @@ var scenarios = []scenario{
 		w.role().TrustPolicy, w.m.Migration.Cleanup = irsaTrust("system:serviceaccount:demo:*"), desired.CleanupKeepTrust
 	}},
 	{name: "an image that nobody knows", code: migrate.SDKUnknown, verdict: migrate.Eligible, fact: "container Deployment demo/api: api: runs example.com/own:1", fix: "migration.sdk", change: func(w *world) { w.container().Image = "example.com/own:1" }},
-	{name: "an image between the known versions", code: migrate.SDKUnknown, verdict: migrate.Eligible, fact: "external-dns:v0.15.0", change: func(w *world) { w.container().Image = "external-dns:v0.15.0" }},
+	{name: "an image between the known versions", code: migrate.SDKUnknown, verdict: migrate.Eligible, fact: "argoproj/argoexec:v3.5.12", change: func(w *world) { w.container().Image = "argoproj/argoexec:v3.5.12" }},
 	{name: "an image by its digest", code: migrate.SDKUnknown, verdict: migrate.Eligible, change: func(w *world) { w.container().Image = "aws-cli@sha256:0123" }},
 	{name: "a declared SDK that nobody knows", code: migrate.SDKUnknown, verdict: migrate.Eligible, fact: "sdk rusoto/0.48.0", change: func(w *world) { w.m.Migration.SDK = "rusoto/0.48.0" }},
 	{name: "an init container that nobody knows", change: func(w *world) {
@@ -423,4 +424,27 @@ var scenarios = []scenario{
 
 func share(w *world) {
 	w.f.ServiceAccounts = append(w.f.ServiceAccounts, live.ServiceAccount{Namespace: "demo", Name: "worker", Annotations: map[string]string{"eks.amazonaws.com/role-arn": role}})
+}
+
+// TestImages: of what people run, the release before the first that takes Pod Identity is
+// too old, and the first is not; each row names its source.
+func TestImages(t *testing.T) {
+	t.Parallel()
+	for image, want := range map[string]bool{ // whether it is too old
+		"registry.k8s.io/autoscaling/cluster-autoscaler:v1.26.6": true, "registry.k8s.io/autoscaling/cluster-autoscaler:v1.28.3": false,
+		"quay.io/jetstack/cert-manager-controller:v1.13.6": true, "quay.io/jetstack/cert-manager-controller:v1.14.0": false,
+		"velero/velero-plugin-for-aws:v1.9.2": true, "velero/velero-plugin-for-aws:v1.10.0": false,
+		"ghcr.io/kedacore/keda:2.12.1": true, "ghcr.io/kedacore/keda:2.13.0": false,
+		"ghcr.io/external-secrets/external-secrets:v0.9.9": true, "ghcr.io/external-secrets/external-secrets:v0.9.10": false,
+		"public.ecr.aws/ebs-csi-driver/aws-ebs-csi-driver:v1.25.0": true, "public.ecr.aws/ebs-csi-driver/aws-ebs-csi-driver:v1.26.0": false,
+		"amazon/aws-efs-csi-driver:v2.0.2": true, "amazon/aws-efs-csi-driver:v2.0.3": false,
+	} {
+		w := eligible()
+		w.container().Image = image
+		a := w.assess(t)
+		unknown := slices.ContainsFunc(a.Warnings, func(r migrate.Reason) bool { return r.Code == migrate.SDKUnknown })
+		if a.Has(migrate.SDKTooOld) != want || unknown {
+			t.Errorf("%s: too old is %t, want %t; unknown is %t", image, !want, want, unknown)
+		}
+	}
 }

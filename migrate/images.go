@@ -67,22 +67,27 @@ type image struct {
 	source string
 }
 
-// images holds only what a source says. What is not here is a warning, never a verdict.
+// images holds only what a source says: an issue, or the SDK in the go.mod of the last
+// release that is too old and of the first that is not, beside AWS's table above. What is
+// not here is a warning, never a verdict.
 var images = []image{
 	{"aws-load-balancer-controller", "2.6.2", "2.7.0", "https://github.com/kubernetes-sigs/aws-load-balancer-controller/issues/3503"},
-	{"external-secrets/external-secrets", "0.9.9", "", "https://github.com/external-secrets/external-secrets/issues/2951"},
+	{"external-secrets/external-secrets", "0.9.9", "0.9.10", "https://github.com/external-secrets/external-secrets/issues/2951; go.mod of v0.9.10: aws-sdk-go v1.48.16"},
 	{"karpenter/controller", "", "0.34.0", "https://github.com/aws/karpenter-provider-aws/issues/5784"},
-	{"external-dns", "0.14.1", "", "https://github.com/kubernetes-sigs/external-dns/issues/4353"},
-	{"aws-ebs-csi-driver", "1.25.0", "", "https://github.com/kubernetes-sigs/aws-ebs-csi-driver/issues/1870"},
-	{"aws-efs-csi-driver", "1.7.4", "", "https://github.com/kubernetes-sigs/aws-efs-csi-driver/issues/1257"},
-	{"aws-fsx-csi-driver", "1.1.0", "", "https://github.com/kubernetes-sigs/aws-fsx-csi-driver/issues/372"},
+	{"external-dns", "0.14.1", "0.14.2", "https://github.com/kubernetes-sigs/external-dns/issues/4353; go.mod of v0.14.2: aws-sdk-go v1.53.3"},
+	{"aws-ebs-csi-driver", "1.25.0", "1.26.0", "https://github.com/kubernetes-sigs/aws-ebs-csi-driver/issues/1870; go.mod of v1.26.0: aws-sdk-go v1.49.1"},
+	{"aws-efs-csi-driver", "2.0.2", "2.0.3", "https://github.com/kubernetes-sigs/aws-efs-csi-driver/issues/1257; go.mod of v2.0.2: aws-sdk-go v1.44.116, of v2.0.3: v1.50.3"},
+	{"aws-fsx-csi-driver", "1.1.0", "1.2.0", "https://github.com/kubernetes-sigs/aws-fsx-csi-driver/issues/372; go.mod of v1.2.0: aws-sdk-go v1.50.21"},
 	{"amazon-k8s-cni", "", "1.15.5", "the go.mod of github.com/aws/amazon-vpc-cni-k8s v1.15.5: aws-sdk-go v1.48.10"},
 	{"aws-for-fluent-bit", "2.32.4", "2.32.5", "https://github.com/aws/aws-for-fluent-bit/pull/888"},
 	{"fluent/fluent-bit", "3.0.4", "", "https://github.com/fluent/fluent-bit/issues/8550"},
 	{"argoexec", "3.5.11", "", "https://github.com/argoproj/argo-workflows/issues/13659"},
 	{"aws-cli", "2.14.999", "2.15.0", "https://docs.aws.amazon.com/eks/latest/userguide/pod-id-minimum-sdk.html"},
-	// Known by name: it makes nodes come and go.
-	{"cluster-autoscaler", "", "", "https://github.com/kubernetes/autoscaler/issues/6392"},
+	{"cert-manager-controller", "1.13.6", "1.14.0", "go.mod of github.com/cert-manager/cert-manager v1.13.6: aws-sdk-go v1.45.7, of v1.14.0: v1.49.13"},
+	{"velero-plugin-for-aws", "1.9.2", "1.10.0", "https://github.com/velero-io/velero/issues/7421; go.mod of velero-plugin-for-aws v1.9.2: aws-sdk-go-v2 v1.21.0, of v1.10.0: v1.24.1"},
+	{"kedacore/keda", "2.12.1", "2.13.0", "go.mod of github.com/kedacore/keda v2.12.1: aws-sdk-go-v2 v1.21.0, of v2.13.0: v1.24.1"},
+	// It makes nodes come and go. Its own copy of the SDK is v1.48.7 from 1.26.7, 1.27.6 and 1.28.3 on.
+	{"cluster-autoscaler", "1.26.6", "1.28.3", "https://github.com/kubernetes/autoscaler/issues/6392; cloudprovider/aws/aws-sdk-go/aws/version.go of those releases"},
 }
 
 // named is an image's entry with the version of its tag.
