@@ -499,3 +499,22 @@ func TestNotHitless(t *testing.T) {
 		}
 	}
 }
+
+// TestUpdateLeavesTags: the association that an update leaves has the tags that it had,
+// whoever put them there.
+func TestUpdateLeavesTags(t *testing.T) {
+	t.Parallel()
+	w := crossing()
+	w.f.Associations[0].Tags["team"] = "payments"
+	w.f.Associations[0].SessionTagsOff = true
+	_, _, legs := stand(t, w, migrate.Evidence{})
+	for _, l := range legs {
+		if l.Plane == diff.PlaneAssociation {
+			if !strings.Contains(l.Before, `"team":"payments"`) || !strings.Contains(l.After, `"team":"payments"`) {
+				t.Errorf("before %s\nafter %s", l.Before, l.After)
+			}
+			return
+		}
+	}
+	t.Fatalf("no step updates the association: %s", steps(legs))
+}

@@ -68,14 +68,15 @@ func (r *route) toPodIdentity(s Standing) {
 	if s.Armed != identity.PodIdentity {
 		role := r.m.Role.String()
 		r.add(Leg{Phase: PhaseWidened, Plane: diff.PlaneAssociation, Do: "create the association: from then on new pods get Pod Identity",
-			Object: "Pod Identity association of " + r.m.Subject.String(), After: r.association(), Calls: 3,
+			Object: "Pod Identity association of " + r.m.Subject.String(), After: r.association(r.marks()), Calls: 3,
 			Undo: "delete the association; pods that have come meanwhile are restarted onto IRSA, which still trusts " + role, Waits: "until the trust has stood for the settling time"})
 	}
 	if wrong := r.differs(); len(wrong) > 0 {
 		leg := Leg{Phase: PhaseCrossing, Plane: diff.PlaneAssociation, Do: "update the association in place, to what Git asks for: " + strings.Join(wrong, ", "),
 			Object: "Pod Identity association " + r.j.Association.ID, Owner: notOurs(diff.OwnerOfAssociation(r.j.Association, r.snap.Cluster())),
-			Before: r.standing(), After: r.association(), Undo: "update it to what it was", Calls: 3}
+			Before: r.standing(), After: r.association(r.j.Association.Tags), Undo: "update it to what it was", Calls: 3} // an update leaves tags alone
 		if cleared := r.cleared(); len(cleared) > 0 {
+			leg.After = r.association(r.marks())
 			leg.Do, leg.Undo = "somebody deletes the association and creates it as Git asks, because an update cannot clear "+several(cleared), "create it as it was"
 		}
 		r.add(leg)
@@ -203,8 +204,8 @@ func (r *route) gate() string {
 }
 
 // association is the call that creates it, as JSON.
-func (r *route) association() string {
-	m, c := r.m, r.snap.Cluster()
+func (r *route) association(tags map[string]string) string {
+	m := r.m
 	call := struct {
 		Namespace          string            `json:"namespace"`
 		ServiceAccount     string            `json:"serviceAccount"`
@@ -213,12 +214,16 @@ func (r *route) association() string {
 		DisableSessionTags bool              `json:"disableSessionTags,omitempty"`
 		Policy             string            `json:"policy,omitempty"`
 		Tags               map[string]string `json:"tags"`
-	}{m.Subject.Namespace, m.Subject.ServiceAccount, m.Role.String(), "", !m.PodIdentity.SessionTags, m.PodIdentity.SessionPolicy,
-		map[string]string{diff.TagCluster: c.ARN(), diff.TagMapping: m.Key()}}
+	}{m.Subject.Namespace, m.Subject.ServiceAccount, m.Role.String(), "", !m.PodIdentity.SessionTags, m.PodIdentity.SessionPolicy, tags}
 	if !m.PodIdentity.TargetRole.IsZero() {
 		call.TargetRole = m.PodIdentity.TargetRole.String()
 	}
 	return compact(call)
+}
+
+// marks are the tags of an association that lanyard makes.
+func (r *route) marks() map[string]string {
+	return map[string]string{diff.TagCluster: r.snap.Cluster().ARN(), diff.TagMapping: r.m.Key()}
 }
 
 // standing is the association that stands, as JSON.
