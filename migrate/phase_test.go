@@ -505,7 +505,7 @@ func TestNotHitless(t *testing.T) {
 func TestUpdateLeavesTags(t *testing.T) {
 	t.Parallel()
 	w := crossing()
-	w.f.Associations[0].Tags["team"] = "payments"
+	w.f.Associations[0].Tags = map[string]string{"team": "payments"}
 	w.f.Associations[0].SessionTagsOff = true
 	_, _, legs := stand(t, w, migrate.Evidence{})
 	for _, l := range legs {
