@@ -23,6 +23,8 @@ type Course struct {
 	Diff   diff.Options
 	Settle time.Duration
 
+	SessionLife time.Duration // how long credentials of Pod Identity live; six hours if zero
+
 	// Seen tells since when a condition has been seen to hold; nil knows of none.
 	Seen func(condition string) (since time.Time, known bool)
 	// Answers are what the API servers have said that a new pod of a workload would be
@@ -425,7 +427,7 @@ func (m *mover) narrowing() {
 	}
 	condition, wait, why := m.bared(), max(m.m.Migration.Soak, m.c.Settle), "hidden readers of the annotation would show in a second soak"
 	if m.j.Wanted == identity.IRSA {
-		condition, wait, why = m.disarmed(), sessionLife, "credentials of Pod Identity may live that long after the association"
+		condition, wait, why = m.disarmed(), cmp.Or(m.c.SessionLife, sessionLife), "credentials of Pod Identity may live that long after the association"
 	}
 	if until, ok := m.settled(condition, wait); !ok {
 		m.say(plan.Settling, until, "the old trust stays for %s: %s", wait, why)

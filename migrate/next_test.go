@@ -294,6 +294,14 @@ func TestNext(t *testing.T) {
 				w.f.Pods[i].Containers = []live.Container{{Name: "api", Credential: live.CredentialIRSA, Role: role, Audience: "sts.amazonaws.com"}}
 			}
 		}, "narrowing -settling"},
+		{"back: credentials live an hour", back, func(w *world, c *migrate.Course) {
+			*c = onIRSA()
+			c.Seen, c.SessionLife = func(string) (time.Time, bool) { return now.Add(-5 * time.Hour), true }, time.Hour
+			w.f.Associations = nil
+			for i := range w.f.Pods {
+				w.f.Pods[i].Containers = []live.Container{{Name: "api", Credential: live.CredentialIRSA, Role: role, Audience: "sts.amazonaws.com"}}
+			}
+		}, "narrowing +revoke-trust"},
 		{"back: nothing uses it any more", back, func(w *world, c *migrate.Course) {
 			*c = onIRSA()
 			w.f.Associations = nil

@@ -149,7 +149,10 @@ func roundsClients(o Options) (apiClients, error) {
 	if err := errors.Join(err, wrong); err != nil {
 		return apiClients{}, fmt.Errorf("connect to the Kubernetes API server: %w", err)
 	}
-	return apiClients{kube, custom, probe.Dialer(restConfig, nil)}, nil
+	if o.Dial == nil {
+		o.Dial = probe.Dialer(restConfig, nil)
+	}
+	return apiClients{kube, custom, o.Dial}, nil
 }
 
 // iamOf returns the IAM client for an account: the caller's own, or one reached by

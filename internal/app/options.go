@@ -30,7 +30,7 @@ type Options struct {
 	Kubeconfig, Context string
 	Kube                kubernetes.Interface                       // in place of the kubeconfig's
 	Dynamic             dynamic.Interface                          // beside Kube, for Argo's Rollouts; none is no error
-	Dial                dial                                       // beside Kube, of one API server by its address; Kube is asked for all if nil
+	Dial                dial                                       // of one API server by its address, in place of the kubeconfig's; beside Kube, which is asked for all if nil
 	Issuer              func(context.Context) (string, error)      // in place of asking the API server
 	AWS                 *aws.Config                                // in place of the environment's
 	DescribeInterval    time.Duration                              // how old an association's description may be; the observer's default if zero
@@ -42,6 +42,7 @@ type Options struct {
 	Spacing             func() time.Duration                       // before a write to a trust policy
 	Until               func() time.Time                           // when the Lease could pass on; nil without one
 	Settle              time.Duration                              // in place of the configuration's, for tests and the sandbox
+	SessionLife         time.Duration                              // in place of the six hours that credentials of Pod Identity live, for tests and the sandbox
 	Limits              observe.Limits                             // of what is asked; the observer's defaults where zero
 }
 

@@ -37,6 +37,7 @@ type planner struct {
 	prober prober
 	prover prover
 	now    func() time.Time
+	life   time.Duration // of Pod Identity's credentials; migrate's default if zero
 
 	mu      sync.Mutex // guards what follows against who reads the outline
 	answers map[question]migrate.Answers
@@ -63,6 +64,7 @@ func newPlanner(ctx context.Context, r *Reader, o Options) (*planner, error) {
 	return &planner{
 		config:  func() *desired.Configuration { return r.opts.Config },
 		now:     o.Now,
+		life:    o.SessionLife,
 		answers: map[question]migrate.Answers{},
 		use:     map[identity.Subject]migrate.Use{},
 		prover:  prove,
@@ -86,7 +88,7 @@ func (p *planner) Resolve(state desired.State, s *live.Snapshot) desired.State {
 // Moves plans what is next for each mapping that is on its way, asks what that depends
 // on, and plans again with the answers.
 func (p *planner) Moves(ctx context.Context, state desired.State, in plan.Input) map[identity.Subject]plan.Move {
-	course := migrate.Course{Diff: in.Policy.Diff, Settle: in.Policy.Settle,
+	course := migrate.Course{Diff: in.Policy.Diff, Settle: in.Policy.Settle, SessionLife: p.life,
 		Seen:    func(condition string) (time.Time, bool) { at, known := in.Memory.Seen[condition]; return at, known },
 		Answers: func(s identity.Subject, w live.WorkloadRef) migrate.Answers { return p.answers[question{s, w}] },
 		Use:     func(s identity.Subject) migrate.Use { return p.use[s] },
