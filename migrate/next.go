@@ -319,7 +319,8 @@ func (m *mover) hitless() bool {
 func (m *mover) answered() bool {
 	all := true
 	for _, o := range m.ownersOf() {
-		if o.restartable() {
+		// A CronJob's Job is asked about by its CronJob.
+		if o.restartable() || o.w.Owner.Name == "" && (o.w.Kind == "Job" || o.w.Kind == "CronJob") {
 			all = m.shows(o, identity.None) && all
 		}
 	}

@@ -150,6 +150,18 @@ func TestNext(t *testing.T) {
 			w.pod().Containers[0].Credential, w.pod().CreatedAt = live.CredentialNone, now.Add(-time.Hour)
 		}, "widened +create-association"},
 		{"nobody was asked", widened, func(_ *world, c *migrate.Course) { c.Answers = nil }, "widened -waiting"},
+		{"nobody was asked about a CronJob", widened, func(w *world, c *migrate.Course) {
+			w.workload().Kind, w.f.Pods, c.Answers = "CronJob", nil, nil
+		}, "widened -waiting"},
+		{"nothing guards a dry run of a CronJob's pod", widened, func(w *world, c *migrate.Course) {
+			w.workload().Kind, w.f.Pods = "CronJob", nil
+			c.Answers = func(identity.Subject, live.WorkloadRef) migrate.Answers {
+				return migrate.Answers{}.Add([]migrate.Answer{{At: now, Result: migrate.AnswerUnguarded, Message: "no policy"}})
+			}
+		}, "widened -probe-unguarded"},
+		{"a Job of a CronJob's is not asked about", widened, func(w *world, c *migrate.Course) {
+			w.workload().Kind, w.workload().Owner, w.f.Pods, c.Answers = "Job", live.WorkloadRef{Kind: "CronJob", Name: "api"}, nil, nil
+		}, "widened +create-association"},
 		{"a dry run was refused", widened, func(_ *world, c *migrate.Course) {
 			c.Answers = func(identity.Subject, live.WorkloadRef) migrate.Answers {
 				return given(live.CredentialIRSA, role).Add([]migrate.Answer{{At: now, Result: migrate.AnswerRefused, Message: "exceeded quota"}})
