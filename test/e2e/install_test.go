@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -31,7 +32,8 @@ const (
 	lanyardNamespace = "lanyard"
 	lanyardAccount   = "lanyard"
 	lanyardUser      = "system:serviceaccount:" + lanyardNamespace + ":" + lanyardAccount
-	overlay          = "../../deploy/kubernetes/overlays/repair"
+	overlays         = "../../deploy/kubernetes/overlays/"
+	overlay          = overlays + "repair"
 )
 
 // manifests are the objects of an overlay, as kubectl kustomize makes them.
@@ -81,15 +83,23 @@ func apply(t *testing.T, config *rest.Config, objects []*unstructured.Unstructur
 
 var installed sync.Mutex
 
-// install applies deploy/kubernetes, mode repair, and returns a kubeconfig with a token of
+// install applies deploy/kubernetes for a mode, and returns a kubeconfig with a token of
 // lanyard's ServiceAccount. The Deployment's pods are kwok's and do nothing: there is
 // no image, and lanyard runs in the tests. One test at a time has the installation.
-func install(t *testing.T) (kubeconfig string) {
+func install(t *testing.T, mode string) (kubeconfig string) {
 	t.Helper()
 	installed.Lock()
 	t.Cleanup(installed.Unlock)
 	config := admin(t)
-	apply(t, config, manifests(t, overlay))
+	apply(t, config, manifests(t, overlays+mode))
+	eventually(t, "the rights of mode "+mode+", which the API server learns of by a watch", func() error {
+		answer, err := adminClient(t).AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: lanyardUser, ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "patch", Group: "argoproj.io", Resource: "rollouts"}}}, metav1.CreateOptions{})
+		if err != nil {
+			return err
+		}
+		return want("may patch Rollouts", answer.Status.Allowed, mode == "migrate")
+	})
 	// The agents that serve credentials run in the tests; lanyard looks for their pods.
 	_, err := adminClient(t).AppsV1().DaemonSets(metav1.NamespaceSystem).Create(t.Context(), actors.NewAgent(), metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {

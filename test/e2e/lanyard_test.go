@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -25,12 +26,14 @@ import (
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/app"
 	"github.com/lanyard-io/lanyard/internal/sandbox/awsd"
 	"github.com/lanyard-io/lanyard/internal/sandbox/gitd"
 	"github.com/lanyard-io/lanyard/migrate/outline"
+	"github.com/lanyard-io/lanyard/migrate/probe"
 	"github.com/lanyard-io/lanyard/sync/observe"
 	"github.com/lanyard-io/lanyard/sync/report"
 	"github.com/lanyard-io/lanyard/test/e2e/plane"
@@ -42,11 +45,13 @@ const (
 	settle   = time.Second
 	interval = time.Second
 	least    = 200 * time.Millisecond
+	life     = 3 * time.Second // of Pod Identity's credentials
 )
 
 // operator is lanyard in a lab: installed from deploy/, reading a repository.
 type operator struct {
 	*lab
+	mode       string
 	kubeconfig string
 	dir        string
 	repo       *gitd.Repo
@@ -57,10 +62,15 @@ type operator struct {
 	cluster    string   // of EKS; the lab's if empty
 }
 
-// newOperator installs lanyard and gives it a repository with these files.
+// newOperator installs lanyard in mode repair and gives it a repository with these files.
 func newOperator(t *testing.T, files map[string]string) *operator {
 	t.Helper()
-	o := &operator{kubeconfig: install(t), lab: newLab(t), dir: t.TempDir()}
+	return newOperatorIn(t, "repair", files)
+}
+
+func newOperatorIn(t *testing.T, mode string, files map[string]string) *operator {
+	t.Helper()
+	o := &operator{mode: mode, kubeconfig: install(t, mode), lab: newLab(t), dir: t.TempDir()}
 	var err error
 	o.repo, err = gitd.Init(filepath.Join(o.dir, "fleet.git"))
 	o.must(err)
@@ -105,10 +115,10 @@ func (o *operator) configure(more string) {
 	text := fmt.Sprintf(`apiVersion: lanyard.io/v1alpha1
 kind: Configuration
 cluster: %s
-mode: repair
+mode: %s
 source: {%s}
 allow: [{namespaces: [%s], roles: ["arn:aws:iam::%s:role/*"]}]
-%s`, cmp.Or(o.cluster, "irsa-lab"), source, strings.Join(allow, ", "), labAccount, more)
+%s`, cmp.Or(o.cluster, "irsa-lab"), o.mode, source, strings.Join(allow, ", "), labAccount, more)
 	next := o.configFile() + ".next"
 	o.must(os.WriteFile(next, []byte(text), 0o600))
 	o.must(os.Rename(next, o.configFile()))
@@ -133,18 +143,26 @@ func (o *operator) settings(identity string) settings {
 
 const apiToken = "a-token-of-the-test"
 
-// daemonOptions are internal/app's, with short waits.
-func (s settings) daemonOptions(log *slog.Logger) app.DaemonOptions {
+// daemonOptions are internal/app's, with short waits. Whatever addresses the API servers
+// say that they have, it is the kubeconfig's that is asked.
+func (s settings) daemonOptions(log *slog.Logger) (app.DaemonOptions, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", s.Kubeconfig)
+	if err != nil {
+		return app.DaemonOptions{}, err
+	}
 	id, secret := awsd.AccessKey(labAccount)
 	return app.DaemonOptions{
 		Options: app.Options{
-			Kubeconfig: s.Kubeconfig, AWS: app.StaticAWS("eu-west-1", s.AWS, id, secret), Log: log, Settle: settle,
+			Kubeconfig: s.Kubeconfig, AWS: app.StaticAWS("eu-west-1", s.AWS, id, secret), Log: log, Settle: settle, SessionLife: life,
+			Dial: probe.Dialer(config, func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, network, strings.TrimPrefix(config.Host, "https://"))
+			}),
 			Spacing: func() time.Duration { return 0 }, Limits: observe.Limits{EKS: rate.Inf, IAM: rate.Inf},
 		},
 		ConfigFile: s.Config, Override: func(c *desired.Configuration) error { c.Source.Interval = interval; return nil },
 		Lease:  app.Lease{Namespace: lanyardNamespace, Identity: s.Identity, Duration: 4 * time.Second, Renew: 3 * time.Second, Retry: 300 * time.Millisecond},
 		Listen: "127.0.0.1:0", APITokenFile: s.TokenFile, APIAccess: true, ReloadEvery: 100 * time.Millisecond, Least: least, Version: "e2e",
-	}
+	}, nil
 }
 
 // daemon is a lanyard that runs in this process.
@@ -158,7 +176,9 @@ type daemon struct {
 func (o *operator) run(identity string) *daemon {
 	o.t.Helper()
 	log := &lines{}
-	d, err := app.NewDaemon(o.t.Context(), o.settings(identity).daemonOptions(slog.New(slog.NewJSONHandler(log, nil))))
+	options, err := o.settings(identity).daemonOptions(slog.New(slog.NewJSONHandler(log, nil)))
+	o.must(err)
+	d, err := app.NewDaemon(o.t.Context(), options)
 	o.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -24,6 +24,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/yaml"
+
+	"github.com/lanyard-io/lanyard/internal/rights"
 )
 
 // right is one verb on one kind of object, in one place.
@@ -183,6 +185,54 @@ func TestLeastPrivilege(t *testing.T) {
 	}
 	o.authorizer(granted)
 }
+
+// rights holds that over a migration, there and back, what lanyard asked the API server is
+// what deploy/ grants in mode migrate; and that it asked AWS nothing that lanyard policy
+// does not grant, and all but a little of what it does.
+func (m *moving) rights() {
+	m.t.Helper()
+	asked := m.asked()
+	missing, extra := differences(grants(m.t, manifests(m.t, overlays+m.mode)), asked)
+	for _, q := range missing {
+		m.t.Errorf("asked, and not granted by deploy/: %s", q)
+	}
+	for _, e := range extra {
+		m.t.Errorf("granted by deploy/, and not asked: %s", e)
+	}
+	for _, q := range asked {
+		if q.Annotations["authorization.k8s.io/decision"] != "allow" {
+			m.t.Errorf("refused: %s %s", q.Verb, q.RequestURI)
+		}
+	}
+	w, err := rights.For(m.mode, nil, rights.Place{})
+	m.must(err)
+	unused := map[string]bool{}
+	for _, action := range rights.Actions(w.Statements) {
+		unused[action] = true
+	}
+	calls, _ := m.aws.Calls(0)
+	for _, c := range calls {
+		action := c.Service + ":" + c.Operation
+		_, granted := unused[action]
+		if c.Service == "eks-auth" || c.Service == "sts" { // the agents' and the pods'; and GetCallerIdentity, which needs no right
+			continue
+		}
+		if !granted {
+			m.t.Errorf("asked of AWS, and not granted by lanyard policy: %s", action)
+		}
+		unused[action] = false
+	}
+	maps.DeleteFunc(unused, func(_ string, is bool) bool { return !is })
+	if got := strings.Join(slices.Sorted(maps.Keys(unused)), " "); got != elsewhereAsked {
+		m.t.Errorf("granted by lanyard policy, and not asked of AWS: %s, want %s", got, elsewhereAsked)
+	}
+}
+
+// elsewhereAsked are the actions that this world does not need, and others do: one with
+// add-ons, a role that changes, a provider that is not there, an account in which bulk
+// details are refused (TestLeastPrivilege of package test). Nobody calls iam:PassRole, and
+// eks:TagResource for what is created: EKS asks for the rights.
+const elsewhereAsked = "eks:DescribeAddon eks:TagResource eks:UpdatePodIdentityAssociation iam:ListOpenIDConnectProviders iam:ListRoles iam:PassRole"
 
 // authorizer asks the real one: lanyard may what is granted, and not what is nearest to it.
 func (o *operator) authorizer(granted []right) {

@@ -58,18 +58,7 @@ func newProbing(t *testing.T) *probing {
 	a.grant(rights.Probe())
 	server, err := url.Parse(admin(t).Host)
 	a.must(err)
-	port, err := strconv.Atoi(server.Port())
-	a.must(err)
-	a.address = net.JoinHostPort(elsewhere, server.Port())
-	slices := a.kube.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault)
-	_, err = slices.Create(t.Context(), &discoveryv1.EndpointSlice{
-		ObjectMeta:  metav1.ObjectMeta{Name: "kubernetes", Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"}},
-		AddressType: discoveryv1.AddressTypeIPv4,
-		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{elsewhere}, Conditions: discoveryv1.EndpointConditions{Ready: new(true)}}},
-		Ports:       []discoveryv1.EndpointPort{{Name: new("https"), Port: new(int32(port)), Protocol: new(corev1.ProtocolTCP)}},
-	}, metav1.CreateOptions{})
-	a.must(err)
-	t.Cleanup(func() { a.must(slices.Delete(context.Background(), "kubernetes", metav1.DeleteOptions{})) })
+	a.address = a.publish(server)
 	config, err := clientcmd.BuildConfigFromFlags("", a.kubeconfig)
 	a.must(err)
 	argo, err := dynamic.NewForConfig(config)
@@ -80,6 +69,24 @@ func newProbing(t *testing.T) *probing {
 	})})
 	eventually(t, "lanyard's rights, and the policy", func() error { return a.Guard(t.Context()) })
 	return a
+}
+
+// publish writes an address of the API server into its EndpointSlice, as a real one does
+// itself, and returns it.
+func (l *lab) publish(server *url.URL) (address string) {
+	l.t.Helper()
+	port, err := strconv.Atoi(server.Port())
+	l.must(err)
+	slices := l.kube.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault)
+	_, err = slices.Create(l.t.Context(), &discoveryv1.EndpointSlice{
+		ObjectMeta:  metav1.ObjectMeta{Name: "kubernetes", Labels: map[string]string{discoveryv1.LabelServiceName: "kubernetes"}},
+		AddressType: discoveryv1.AddressTypeIPv4,
+		Endpoints:   []discoveryv1.Endpoint{{Addresses: []string{elsewhere}, Conditions: discoveryv1.EndpointConditions{Ready: new(true)}}},
+		Ports:       []discoveryv1.EndpointPort{{Name: new("https"), Port: new(int32(port)), Protocol: new(corev1.ProtocolTCP)}},
+	}, metav1.CreateOptions{})
+	l.must(err)
+	l.t.Cleanup(func() { l.must(slices.Delete(context.Background(), "kubernetes", metav1.DeleteOptions{})) })
+	return net.JoinHostPort(elsewhere, server.Port())
 }
 
 // grant gives lanyard rules more, until the test ends.

@@ -43,7 +43,11 @@ func process(text string) int {
 }
 
 func (s settings) run(ctx context.Context, log *slog.Logger) error {
-	d, err := app.NewDaemon(ctx, s.daemonOptions(log))
+	options, err := s.daemonOptions(log)
+	if err != nil {
+		return err
+	}
+	d, err := app.NewDaemon(ctx, options)
 	if err != nil {
 		return err
 	}
