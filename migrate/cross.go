@@ -76,13 +76,63 @@ func (m *mover) ownersOf() []owner { return m.ownersTo(m.j.Wanted) }
 func (m *mover) crossing() {
 	to := m.j.Wanted
 	back := to == identity.IRSA
-	if slices.ContainsFunc(m.j.Pods, func(p live.Pod) bool { return p.Uses(other(to)) }) && !bugs.On("forget the old side") {
+	if slices.ContainsFunc(m.j.Pods, m.livesOnOld) && !bugs.On("forget the old side") {
 		m.next.Move.Let = []identity.Mechanism{other(to)} // what they are on must go on working
 	}
 	if !m.next.Standing.Trusted || len(m.differs()) > 0 || m.fails() {
 		return
 	}
+	if !m.underWay() { // a rollout of its owner's own: nobody is moved
+		m.goOn(to)
+		return
+	}
 	m.moveOver(to, back)
+}
+
+// livesOnOld reports whether a pod depends on what the mapping's own role trusts the
+// other side with. One on IRSA shows its role: while Git names another one now, nothing
+// need be written there.
+func (m *mover) livesOnOld(p live.Pod) bool {
+	old := other(m.j.Wanted)
+	if !p.Uses(old) {
+		return false
+	}
+	return old == identity.PodIdentity || slices.ContainsFunc(p.Containers, func(c live.Container) bool {
+		return c.Role == m.m.Role.String() || c.Role == "" && c.Credential != live.CredentialPodIdentity && c.Credential != live.CredentialNone
+	})
+}
+
+// underWay reports whether lanyard is moving the workload: pods are on the side to leave,
+// or were when this process saw them last, or that side waits to be taken away. A rollout
+// of a workload that is where Git wants it is its owner's business, failures included.
+//
+// Trust for Pod Identity alone does not show that a workload on IRSA ever was there: a
+// role may trust both for good.
+func (m *mover) underWay() bool {
+	return m.j.Wanted == identity.PodIdentity && m.next.Standing.OldWired || m.leaves() || !m.since(m.leaving()).IsZero()
+}
+
+// leaves reports whether something is on the side to leave.
+func (m *mover) leaves() bool {
+	return m.j.Wanted == identity.IRSA && m.j.HasAssociation || slices.ContainsFunc(m.j.Pods, func(p live.Pod) bool { return p.Uses(other(m.j.Wanted)) })
+}
+
+// leaving names the condition that the subject leaves a side, or just has.
+func (m *mover) leaving() string {
+	return "leaves: " + m.m.Subject.String() + " " + other(m.j.Wanted).String()
+}
+
+// goOn lets rollouts go on that lanyard paused.
+func (m *mover) goOn(to identity.Mechanism) {
+	for _, o := range m.ownersTo(to) {
+		switch {
+		case o.w.PausedBy != "":
+			m.resume(o, to)
+			return
+		case o.w.Rolling && m.next.Standing.OldWired: // after it something is to be taken away
+			m.wait("%s is in the middle of a rollout", o)
+		}
+	}
 }
 
 // stragglers recreates pods that came up without credentials during the move: nothing is
@@ -133,7 +183,7 @@ func (m *mover) carry(o owner, to identity.Mechanism, rescue bool) {
 		if m.shows(o, to) {
 			m.evict(o, late[0], to, rescue, "it was admitted with "+other(to).String()+"'s variables after that side was taken away")
 		}
-	case o.w.Rolling:
+	case o.w.Rolling && !(rescue && m.stuck(o)):
 		m.wait("%s is in the middle of a rollout", o)
 	case len(o.old) == 0: // pods without any credentials, no rollout under way
 		m.reinject(o, to)
@@ -147,6 +197,19 @@ func (m *mover) carry(o owner, to identity.Mechanism, rescue bool) {
 		m.roll(o, to)
 	}
 }
+
+// stuck reports whether a rollout does not go on: its owner has paused it, or no pod was
+// made for a while. Pods that nobody answers are not left to it.
+func (m *mover) stuck(o owner) bool {
+	if o.w.Suspended {
+		return true
+	}
+	return !slices.ContainsFunc(o.pods(), func(p live.Pod) bool { return m.now().Sub(p.CreatedAt) < stuckAfter })
+}
+
+// stuckAfter is how long a rollout may be without a new pod. It is short: pods on a side
+// that is gone lose what they hold within minutes.
+const stuckAfter = 2 * time.Minute
 
 // roll moves an owner forward: one pod first, whose successor must be injected and ready;
 // then all of them.
@@ -180,7 +243,7 @@ func (m *mover) roll(o owner, to identity.Mechanism) {
 // recreate moves an owner's pods off a side that is gone, as fast as disruption budgets
 // let.
 func (m *mover) recreate(o owner, to identity.Mechanism) {
-	if o.rolls() && len(o.old) > 1 && len(o.fresh) == 0 && !m.restarted(o, to) {
+	if o.rolls() && !o.w.Rolling && len(o.old) > 1 && len(o.fresh) == 0 && !m.restarted(o, to) {
 		m.restart(o, to, true, "its pods are on "+other(to).String()+", which is no longer there")
 		return
 	}
@@ -221,7 +284,8 @@ func (m *mover) uninjected(o owner) []live.Pod {
 	return slices.DeleteFunc(slices.Clone(o.bare), func(p live.Pod) bool { return !m.j.Uninjected(p) })
 }
 
-// missed are those of them that were admitted since.
+// missed are those of them that were admitted since. The older ones may never have had
+// any: to make them again is a step forward, and no rescue.
 func (m *mover) missed(o owner) []live.Pod {
 	return slices.DeleteFunc(m.uninjected(o), func(p live.Pod) bool { return p.CreatedAt.Before(m.j.WiredSince()) })
 }
@@ -240,7 +304,7 @@ func (m *mover) resume(o owner, to identity.Mechanism) {
 	if !m.shows(o, to) {
 		return
 	}
-	if len(m.uninjected(o)) > 0 {
+	if len(m.missed(o)) > 0 {
 		m.reinject(o, to)
 		return
 	}
@@ -252,13 +316,19 @@ func (m *mover) resume(o owner, to identity.Mechanism) {
 // reinject recreates one pod that came up without credentials, once new pods are injected
 // again and the last one made is ready.
 func (m *mover) reinject(o owner, to identity.Mechanism) {
-	bare := m.uninjected(o)
+	bare, rescue := m.missed(o), true
+	if len(bare) == 0 {
+		bare, rescue = m.uninjected(o), m.exposes()
+	}
 	switch {
 	case len(bare) == 0:
+	case !rescue && m.m.Migration.Restart == desired.RestartNatural:
+		m.say(plan.Waiting, time.Time{}, "%s has %s without credentials; migration.restart is natural, so its own next rollout gives them some", o, count(len(bare), "pod"))
+	case !rescue && !m.unheld():
 	case slices.ContainsFunc(o.fresh, func(p live.Pod) bool { return !p.Ready }):
 		m.wait("%s: a pod on %s is not ready yet", o, to)
 	case m.shows(o, to):
-		m.evict(o, bare[0], to, true, "it came up without credentials, and new pods are injected again")
+		m.evict(o, bare[0], to, rescue, "it came up without credentials, and new pods are injected again")
 	}
 }
 
@@ -318,6 +388,9 @@ func failing(p live.Pod, now time.Time) string {
 // whoever leads next knows (design.md section 6). What the other side would not cure is
 // no reason.
 func (m *mover) fails() bool {
+	if !m.underWay() {
+		return false
+	}
 	for _, o := range m.ownersOf() {
 		for _, p := range o.fresh {
 			why := failing(p, m.now())
@@ -373,37 +446,72 @@ func (m *mover) mark(why string) {
 		Because: "the move has failed, so it is taken back: " + why})
 }
 
+// refuge returns the side that a rollback goes to. Auto never crosses back, so a move of
+// it that failed was one to Pod Identity, whatever it means now.
+func (m *mover) refuge() identity.Mechanism {
+	if m.declared.Mechanism == identity.Auto {
+		return identity.IRSA
+	}
+	return other(m.j.Wanted)
+}
+
+// ownMark reports whether the mark is this mapping's. Another one holds, but does not
+// say which side was fled: whoever may annotate the ServiceAccount may have written it,
+// or Git asks for something else since.
+func (m *mover) ownMark() bool {
+	mark, err := ParseMark(m.j.ServiceAccount.Annotations[RolledBackMark])
+	return err == nil && mark.Digest == Digest(m.declared)
+}
+
 // retreating reports whether a rollback is not at rest yet.
 func (m *mover) retreating() bool {
-	to := other(m.j.Wanted)
-	return m.next.Standing.Armed != to || slices.ContainsFunc(m.j.Pods, func(p live.Pod) bool { return p.Uses(other(to)) })
+	to := m.refuge()
+	return m.ownMark() && (m.next.Standing.Armed != to || slices.ContainsFunc(m.j.Pods, func(p live.Pod) bool { return p.Uses(other(to)) }))
 }
 
 // rollback takes a failed move back, and then rests. Both trusts stay.
 func (m *mover) rollback() {
-	to := other(m.j.Wanted)
+	to := m.refuge()
 	m.next.Move.Alone = true
-	m.next.Move.Let = []identity.Mechanism{to}
-	if slices.ContainsFunc(m.j.Pods, func(p live.Pod) bool { return p.Uses(m.j.Wanted) }) || m.next.Standing.Armed != to {
-		m.next.Move.Let = append(m.next.Move.Let, m.j.Wanted)
+	for _, side := range []identity.Mechanism{to, other(to)} {
+		if side == to && m.ownMark() || side == m.next.Standing.Armed || slices.ContainsFunc(m.j.Pods, func(p live.Pod) bool { return p.Uses(side) }) {
+			m.next.Move.Let = append(m.next.Move.Let, side)
+		}
 	}
-	if m.next.Standing.Armed == to {
+	switch {
+	case !m.ownMark():
+		if !m.j.HasAssociation { // pods on Pod Identity are exposed, whoever decided it
+			m.moveOver(identity.IRSA, true)
+		}
+		return
+	case m.next.Standing.Armed == to:
 		if !bugs.On("leave the exposed") {
 			m.moveOver(to, true)
 		}
 		return
 	}
-	if mark, err := ParseMark(m.j.ServiceAccount.Annotations[RolledBackMark]); err != nil || mark.Digest != Digest(m.declared) {
-		return // it holds, but is not this mapping's: whoever may annotate the ServiceAccount may have written it
-	}
 	if m.j.HasAssociation && !diff.MayTakeAssociation(m.m, m.j.Association, m.snap.Cluster()) {
 		m.say(plan.OwnerMustAct, time.Time{}, "association %s is not lanyard's: whoever made it deletes it", m.j.Association.ID)
 		return
 	}
-	if !m.standsFor(to) || !m.answered() {
+	if to == identity.PodIdentity && !m.served() || !m.standsFor(to) || !m.answered() {
 		return
 	}
 	m.arm(to, true)
+}
+
+// served reports whether pods would be answered on Pod Identity: the mark of a rollback
+// is no proof that they ever were.
+func (m *mover) served() bool {
+	a := m.Assess(m.m)
+	no := a.Verdict == KeepIRSA || a.Verdict == Unclear
+	for _, r := range a.Reasons {
+		no = no || slices.Contains([]Code{AgentAbsent, AgentNotReady, WebhookAbsent, VolumeConflict, MixedCompute}, r.Code)
+	}
+	if no {
+		m.say(plan.NotEligible, time.Time{}, "the way back is Pod Identity, which does not surely serve the workload now (%s): `lanyard plan %s` shows why", a.Verdict, m.m.Subject)
+	}
+	return !no
 }
 
 // standsFor reports whether a side has stood ready for settle, whatever Git asks for.

@@ -128,7 +128,8 @@ func (f *fleet) settle(rounds, disturbances int) error {
 		run := slices.ContainsFunc(f.last.Holds, func(h plan.Hold) bool {
 			return h.Reason == plan.NoRunYet || h.Reason == plan.NotHitless || h.Reason == plan.Blind || h.Reason == plan.Paused || h.Reason == plan.NotEligible && len(f.gaps) > 0
 		})
-		if !busy && disturbances == 0 && !run {
+		stale := slices.ContainsFunc(f.subjects, func(s *simSubject) bool { return f.now.Before(f.roles[s.role].read.from) || f.now.Before(s.read.from) })
+		if !busy && disturbances == 0 && !run && !stale {
 			return nil
 		}
 		pause := 5 * time.Second

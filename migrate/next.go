@@ -121,9 +121,11 @@ func (a *Assessor) mover(j *diff.Judged, declared desired.Mapping, c Course) *mo
 	}
 	switch m.next.Phase {
 	case PhaseCrossing:
-		m.next.Slot = s.OldWired || slices.ContainsFunc(j.Pods, func(p live.Pod) bool { return p.Uses(other(j.Wanted)) })
-	case PhaseSoaking, PhaseNarrowing:
+		m.next.Slot = s.OldWired && !m.leaves() || m.moves()
+	case PhaseSoaking:
 		m.next.Slot = !waits
+	case PhaseNarrowing: // back on IRSA, proven, and only a statement waits for hours to go: others may go meanwhile
+		m.next.Slot = !waits && j.Wanted == identity.PodIdentity
 	case PhaseRolledBack:
 		m.next.Slot = m.retreating()
 	case PhasePending, PhaseWidened, PhaseSettled:
@@ -143,6 +145,9 @@ func (m *mover) notes(s Standing) {
 	if !m.j.HasAssociation {
 		m.saw(m.disarmed())
 	}
+	if phase := s.Phase(); m.leaves() || !m.since(m.leaving()).IsZero() && (phase == PhaseCrossing || phase == PhaseSoaking || phase == PhaseNarrowing) {
+		m.saw(m.leaving())
+	}
 	if m.j.ServiceAccount.Annotations[diff.AnnotationRole] == "" {
 		m.saw(m.bared())
 	}
@@ -157,7 +162,10 @@ func (m *mover) since(condition string) time.Time {
 	if m.c.Seen == nil {
 		return time.Time{}
 	}
-	at, _ := m.c.Seen(condition)
+	at, known := m.c.Seen(condition)
+	if !known {
+		return time.Time{}
+	}
 	return at
 }
 
@@ -303,10 +311,13 @@ func (m *mover) widened() {
 }
 
 // hitless reports whether nothing would lose its credentials for good with the
-// association: a Job's pod, or a bare one, is never made again.
+// association: a Job's pod, a bare one, or one whose owner lanyard does not know to
+// restart, is never made again.
 func (m *mover) hitless() bool {
+	owners := m.ownersOf()
 	for _, p := range m.j.Pods {
-		if p.Uses(identity.PodIdentity) && !p.Terminating && !bugs.On("delete under Jobs") && (p.Owner.Name == "" || p.Owner.Kind == "Job" || p.Owner.Kind == "CronJob") {
+		again := slices.ContainsFunc(owners, func(o owner) bool { return o.ref() == p.Owner && o.restartable() })
+		if p.Uses(identity.PodIdentity) && !p.Terminating && !again && !bugs.On("delete under Jobs") {
 			m.say(plan.NotHitless, time.Time{}, "pod %s runs on Pod Identity and is never made again: the association stays until it has ended", p.Name)
 			return false
 		}
@@ -314,9 +325,25 @@ func (m *mover) hitless() bool {
 	return true
 }
 
+// moves reports whether lanyard is to move a pod off the other side: Jobs end by
+// themselves, and with restart: natural so do the others. Where they would be left without
+// credentials it moves them all.
+func (m *mover) moves() bool {
+	for _, o := range m.ownersOf() {
+		if len(o.old) > 0 && o.restartable() && (m.exposes() || m.m.Migration.Restart != desired.RestartNatural) {
+			return true
+		}
+	}
+	return false
+}
+
 // answered reports whether the API server says now what a new pod of each owner would be
 // given, whichever side that is: an owner that cannot be asked about could not be moved.
 func (m *mover) answered() bool {
+	if _, presence := m.snap.Workloads(m.m.Subject); presence != live.Present {
+		m.say(plan.Blind, time.Time{}, "the workloads cannot be read, so nobody can be asked what their new pods would be given")
+		return false
+	}
 	all := true
 	for _, o := range m.ownersOf() {
 		// A CronJob's Job is asked about by its CronJob.

@@ -37,6 +37,11 @@ func onIRSA() migrate.Course {
 	return c
 }
 
+// neverLeft is the memory of a daemon that never saw the workload on another side.
+func neverLeft(condition string) (time.Time, bool) {
+	return now.Add(-24 * time.Hour), !strings.HasPrefix(condition, "leaves:")
+}
+
 // nextOf returns what is next for the world's mapping, in a few words: its phase, the
 // steps with their actions, and the reasons of holds.
 func nextOf(t *testing.T, w *world, c migrate.Course) (string, migrate.Next) {
@@ -347,6 +352,110 @@ func TestNext(t *testing.T) {
 			*c = onIRSA()
 			w.sa().Annotations[migrate.RolledBackMark] = migrate.Mark{Digest: "0123456789ab", At: []time.Time{now, now.Add(-time.Minute)}}.String()
 		}, "rolled-back -rolled-back"},
+		{"rolled back: auto, and no longer eligible", crossing, func(w *world, c *migrate.Course) {
+			w.m.Mechanism = identity.Auto
+			marked(w)
+			w.f.Associations, w.pod().Fargate = nil, true
+		}, "rolled-back -rolled-back"},
+		{"rolled back: twice, and Git gave up meanwhile", crossing, func(w *world, c *migrate.Course) {
+			w.m.Mechanism = identity.IRSA
+			w.sa().Annotations[migrate.RolledBackMark] = migrate.Mark{Digest: "0123456789ab", At: []time.Time{now, now.Add(-time.Minute)}}.String()
+		}, "rolled-back -rolled-back"},
+		{"rolled back: the pods that a delete exposed, whosever the mark", crossing, func(w *world, c *migrate.Course) {
+			*c = onIRSA()
+			w.f.Associations = nil
+			w.pod().Containers = []live.Container{{Name: "api", Credential: live.CredentialPodIdentity}}
+			w.sa().Annotations[migrate.RolledBackMark] = migrate.Mark{Digest: "0123456789ab", At: []time.Time{now, now.Add(-time.Minute)}}.String()
+		}, "rolled-back -rolled-back +evict-pod"},
+		{"rolled back: to Pod Identity, by a mark that somebody wrote, on Fargate", widened, func(w *world, _ *migrate.Course) {
+			w.m.Mechanism = identity.IRSA
+			marked(w)
+			w.pod().Fargate = true
+		}, "rolled-back -rolled-back -not-eligible"},
+		{"rolled back: to Pod Identity", widened, func(w *world, _ *migrate.Course) {
+			w.m.Mechanism = identity.IRSA
+			marked(w)
+		}, "rolled-back -rolled-back +create-association"},
+		{"rolled back: the workloads cannot be read", crossing, func(w *world, c *migrate.Course) {
+			marked(w)
+			*c = onIRSA()
+			w.f.Workloads = w.f.Workloads[1:]
+			w.gap(live.SourceWorkloads, "")
+		}, "rolled-back -rolled-back -blind"},
+		{"rolled back: its owner has paused a rollout in the middle", crossing, func(w *world, c *migrate.Course) {
+			marked(w)
+			*c = onIRSA()
+			c.Seen = func(string) (time.Time, bool) { return now.Add(-30 * time.Second), true }
+			w.f.Associations, w.workload().Rolling, w.workload().Suspended = nil, true, true
+			w.pod().Containers = []live.Container{{Name: "api", Credential: live.CredentialPodIdentity}}
+		}, "rolled-back -rolled-back +evict-pod"},
+		{"rolled back: a rollout goes on", crossing, func(w *world, c *migrate.Course) {
+			marked(w)
+			*c = onIRSA()
+			c.Seen = func(string) (time.Time, bool) { return now.Add(-30 * time.Second), true }
+			w.f.Associations, w.workload().Rolling = nil, true
+			w.pod().Containers = []live.Container{{Name: "api", Credential: live.CredentialPodIdentity}}
+			w.f.Pods[1].CreatedAt = now.Add(-time.Minute)
+		}, "rolled-back -rolled-back -waiting"},
+		{"rolled back: one has stopped", crossing, func(w *world, c *migrate.Course) {
+			marked(w)
+			*c = onIRSA()
+			c.Seen = func(string) (time.Time, bool) { return now.Add(-30 * time.Second), true }
+			w.f.Associations, w.workload().Rolling = nil, true
+			w.pod().Containers = []live.Container{{Name: "api", Credential: live.CredentialPodIdentity}}
+		}, "rolled-back -rolled-back +evict-pod"},
+
+		{"an owner's own rollout fails, on IRSA since ever, with a role that trusts both", widened, func(w *world, c *migrate.Course) {
+			c.Seen = neverLeft
+			w.m.Mechanism, w.m.Adopt.Trust, w.workload().Rolling = identity.IRSA, false, true
+			w.pod().Ready, w.pod().Trouble, w.pod().Restarts = false, live.TroubleCrash, 9
+			w.f.Providers[0].ClientIDs = []string{"sts.amazonaws.com"}
+		}, "crossing -waiting"},
+		{"its new template opts out of the webhook", widened, func(w *world, c *migrate.Course) {
+			c.Seen = neverLeft
+			w.m.Mechanism, w.m.Adopt.Trust, w.workload().Rolling = identity.IRSA, false, true
+			w.pod().Containers[0].Credential = live.CredentialNone
+		}, "crossing -waiting"},
+		{"the same on Pod Identity, settled with the old side kept", soaked, func(w *world, c *migrate.Course) {
+			c.Seen = neverLeft
+			w.m.Migration.Cleanup, w.workload().Rolling = desired.CleanupKeepAnnotation, true
+			w.pod().Ready, w.pod().Trouble, w.pod().Restarts = false, live.TroubleCrash, 9
+			w.pod().CreatedAt = now.Add(-5 * time.Minute)
+		}, "crossing"},
+		{"back: it fails after the last pod has left", back, func(w *world, c *migrate.Course) {
+			*c = onIRSA()
+			c.Seen = func(string) (time.Time, bool) { return now.Add(-10 * time.Minute), true }
+			w.f.Associations = nil
+			for i := range w.f.Pods {
+				w.f.Pods[i].Containers = []live.Container{{Name: "api", Credential: live.CredentialIRSA, Role: role, Audience: "sts.amazonaws.com"}}
+				w.f.Pods[i].CreatedAt = now.Add(-5 * time.Minute)
+			}
+			w.pod().Ready, w.pod().Trouble, w.pod().Restarts = false, live.TroubleCrash, 9
+		}, "soaking +set-annotation"},
+		{"back: the workloads cannot be read", back, func(w *world, c *migrate.Course) {
+			*c = onIRSA()
+			w.gap(live.SourceWorkloads, "")
+		}, "widened -blind"},
+		{"back: nobody knows who makes its pods again", back, func(w *world, c *migrate.Course) {
+			*c = onIRSA()
+			w.f.Pods[1].Owner = live.WorkloadRef{Kind: "SparkApplication", Name: "etl"}
+		}, "widened -not-hitless"},
+		{"the annotation is others'", soaked, func(w *world, _ *migrate.Course) {
+			w.m.Adopt.Annotation = false
+			w.sa().Managers = []live.FieldManager{{Annotation: diff.AnnotationRole, Manager: "helm"}}
+		}, "rest"},
+		{"pods without credentials from before, and it is paused", crossing, func(w *world, _ *migrate.Course) {
+			for i := range w.f.Pods {
+				w.f.Pods[i].Containers = []live.Container{{Name: "api", Credential: live.CredentialNone}}
+			}
+			w.f.Associations[0].CreatedAt, w.sa().Annotations[diff.PauseMark] = now.Add(-time.Minute), "why"
+			w.m.Migration.Soak = 0
+		}, "soaking -no-run-yet -paused"},
+		{"they came up without since", crossing, func(w *world, _ *migrate.Course) {
+			w.pod().Containers, w.pod().CreatedAt = []live.Container{{Name: "api", Credential: live.CredentialNone}}, now.Add(-9*time.Minute)
+			w.f.Pods[1].Containers = []live.Container{{Name: "api", Credential: live.CredentialPodIdentity}}
+			w.sa().Annotations[diff.PauseMark] = "why"
+		}, "soaking +evict-pod"},
 		{"another mapping was rolled back", widened, func(w *world, _ *migrate.Course) {
 			marked(w)
 			w.m.Migration.Soak++
@@ -415,6 +524,48 @@ func TestMarkRemembersTheOneBefore(t *testing.T) {
 	w.sa().Annotations[migrate.RolledBackMark] = set.Value
 	if _, n := nextOf(t, w, onPods()); n.Phase != migrate.PhaseRolledBack {
 		t.Errorf("phase %s after two rollbacks within a minute", n.Phase)
+	}
+}
+
+// TestLetsOnlyWhatPodsUse: while Git names another role, the one that pods have by IRSA
+// is not what the mapping's role must trust.
+func TestLetsOnlyWhatPodsUse(t *testing.T) {
+	t.Parallel()
+	w := crossing()
+	if _, n := nextOf(t, w, onPods()); len(n.Move.Let) != 1 {
+		t.Errorf("lets %v, want irsa: pods have the role by it", n.Move.Let)
+	}
+	for i := range w.f.Pods {
+		w.f.Pods[i].Containers[0].Role = "arn:aws:iam::" + account + ":role/before"
+	}
+	if words, n := nextOf(t, w, onPods()); len(n.Move.Let) != 0 || words != "crossing +evict-pod" {
+		t.Errorf("%s, lets %v; want a canary, and nothing", words, n.Move.Let)
+	}
+}
+
+// TestSlots: what nobody hurries holds no place that another workload could have.
+func TestSlots(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		world  func() *world
+		change func(*world)
+		want   bool
+	}{
+		{"crossing", crossing, func(*world) {}, true},
+		{"by its own next rollout", crossing, func(w *world) { w.m.Migration.Restart = desired.RestartNatural }, false},
+		{"a Job that still runs", crossing, func(w *world) {
+			w.workload().Kind, w.f.Pods[0].Owner.Kind, w.f.Pods[1].Owner.Kind = "Job", "Job", "Job"
+		}, false},
+		{"soaking", soaked, func(w *world) { w.m.Migration.Soak = 3 * time.Hour }, true},
+		{"a mark of nobody's", crossing, func(w *world) { w.sa().Annotations[migrate.RolledBackMark] = "x" }, false},
+		{"rolling back", crossing, marked, true},
+	} {
+		w := tt.world()
+		tt.change(w)
+		if words, n := nextOf(t, w, onPods()); n.Slot != tt.want {
+			t.Errorf("%s (%s): holds a place: %t, want %t", tt.name, words, n.Slot, tt.want)
+		}
 	}
 }
 

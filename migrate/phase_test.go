@@ -302,7 +302,7 @@ func TestForeignLeftovers(t *testing.T) {
 	t.Parallel()
 	for adopt, want := range map[desired.Adopt]string{
 		{}:                              "settled",
-		{Trust: true}:                   "soaking narrowing:trust",
+		{Trust: true}:                   "settled", // who reads the annotation lives on the trust
 		{Annotation: true}:              "soaking narrowing:service-account",
 		{Annotation: true, Trust: true}: "soaking narrowing:service-account narrowing:trust",
 	} {

@@ -305,7 +305,7 @@ func (f *footing) narrow(doc *trust.Document) *trust.Edit {
 			return nil
 		}
 		edit, err := doc.RemoveSid(sid)
-		if err != nil || !edit.Changed {
+		if err != nil || !edit.Changed || f.read() && !f.allowsIn(edit.Document, old) {
 			return nil
 		}
 		return &edit
@@ -316,12 +316,26 @@ func (f *footing) narrow(doc *trust.Document) *trust.Edit {
 			continue
 		}
 		edit, err := doc.Remove(r)
-		if err != nil || !edit.Changed {
+		if err != nil || !edit.Changed || f.read() {
 			return nil // shared, or not lanyard's to edit: audit names it
 		}
 		return &edit
 	}
 	return nil
+}
+
+// read reports whether an annotation stands that lanyard may not take away: who reads it
+// lives on the old trust, which stays until the annotation's owner has dropped it.
+func (f *footing) read() bool {
+	a := f.j.ServiceAccount
+	return f.j.Wanted == identity.PodIdentity && a.Annotations[diff.AnnotationRole] == f.m.Role.String() && !diff.MayTakeAnnotation(f.m, a, diff.AnnotationRole)
+}
+
+// allowsIn reports whether a trust policy surely lets a side in.
+func (f *footing) allowsIn(doc *trust.Document, side identity.Mechanism) bool {
+	return !slices.ContainsFunc(f.j.Requests(f.snap.Cluster(), side, diff.Options{OrganizationID: f.opts.OrganizationID}), func(r trust.Request) bool {
+		return doc.Evaluate(r).Decision != trust.Allow
+	})
 }
 
 // proven is the gate between soaking and narrowing.

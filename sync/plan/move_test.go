@@ -178,6 +178,12 @@ func TestNoRepairUndoesARollback(t *testing.T) {
 	s.facts.Associations = nil
 	s.facts.ServiceAccounts[0].Annotations[diff.RolledBackMark] = "x"
 	s.facts.TakenAt = start.Add(3 * time.Hour)
+	if p := s.round(); len(p.Steps) != 1 || p.Steps[0].Action.Kind() != "create-association" {
+		t.Fatalf("a mark that stayed from before is no reason without an annotation to go back to; got %+v", p)
+	}
+	s.facts.Associations = nil
+	s.facts.ServiceAccounts[0].Annotations[diff.AnnotationRole] = s.state.Mappings[0].Role.String()
+	s.facts.TakenAt = start.Add(5 * time.Hour)
 	if p := s.round(); len(p.Steps) != 0 || !slices.ContainsFunc(p.Holds, func(h plan.Hold) bool { return h.Reason == plan.RolledBack }) {
 		t.Errorf("got %+v", p)
 	}

@@ -315,7 +315,8 @@ func (b *builder) association(j *diff.Judged, ready bool) {
 	switch {
 	case j.Lacks(diff.AssociationForeign):
 		b.foreignAssociation(j)
-	case j.Lacks(diff.AssociationMissing) && j.ServiceAccount.Annotations[diff.RolledBackMark] != "":
+	case j.Lacks(diff.AssociationMissing) && j.ServiceAccount.Annotations[diff.RolledBackMark] != "" && j.ServiceAccount.Annotations[diff.AnnotationRole] != "":
+		// Without an annotation there is nothing that it could have been rolled back to.
 		b.hold(Hold{Subject: m.Subject, Plane: diff.PlaneAssociation, Reason: RolledBack,
 			Message: "a move to Pod Identity was rolled back, so the association is not made again by a repair; lanyard retry takes the mark away"})
 	case j.Lacks(diff.AssociationMissing):
