@@ -418,6 +418,9 @@ func TestForeignSurvives(t *testing.T) {
 			if sa := w.serviceAccount(); sa.Annotations["example.com/note"] != "kept" || sa.Labels["team"] != "demo" {
 				t.Errorf("ServiceAccount: got %v %v, want the note and the label kept", sa.Annotations, sa.Labels)
 			}
+			if sa := w.serviceAccount(); len(sa.ImagePullSecrets) != 1 || len(sa.Secrets) != 1 || sa.AutomountServiceAccountToken == nil {
+				t.Errorf("ServiceAccount: got %+v, want its pull secrets, secrets and automount kept", sa)
+			}
 		case "restart-workload", "pause-rollout", "resume-rollout":
 			if d := w.deployment(); d.Annotations["example.com/note"] != "kept" || d.Labels["team"] != "demo" || *d.Spec.Replicas != 3 {
 				t.Errorf("Deployment: got %v %v, want the note, the label and the replicas kept", d.Annotations, d.Labels)

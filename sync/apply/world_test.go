@@ -136,7 +136,8 @@ func (w *world) must(err error) {
 func (w *world) account(annotations map[string]string) string {
 	w.t.Helper()
 	w.must(w.kube.SeedAs("helm", &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{
-		Namespace: subject.Namespace, Name: subject.ServiceAccount, Annotations: annotations, Labels: map[string]string{"team": "demo"}}}))
+		Namespace: subject.Namespace, Name: subject.ServiceAccount, Annotations: annotations, Labels: map[string]string{"team": "demo"}},
+		ImagePullSecrets: []corev1.LocalObjectReference{{Name: "registry"}}, Secrets: []corev1.ObjectReference{{Name: "token"}}, AutomountServiceAccountToken: new(bool)}))
 	return string(w.serviceAccount().UID)
 }
 
