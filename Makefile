@@ -136,7 +136,7 @@ check-fuzz: ## five seconds of each fuzz target
 .PHONY: check-schedules
 check-schedules: ## law 1 over SCHEDULES (10000) seeded schedules of moving fleets, all cores
 	$(say) '$(SCHEDULES) schedules'
-	@LANYARD_SCHEDULES=$(SCHEDULES) go test -count=1 -timeout 20m ./migrate -run '^TestSchedules$$'
+	@GOGC=400 LANYARD_SCHEDULES=$(SCHEDULES) go test -count=1 -timeout 20m ./migrate -run '^TestSchedules$$'
 
 .PHONY: fuzz
 fuzz: ## each fuzz target in turn for FUZZTIME (30s)
@@ -158,7 +158,7 @@ nightly: ## the long watch: shuffled repeats, fuzzing for NIGHTTIME (10m) each, 
 	$(say) 'every fault of every call, and a daemon for a thousand rounds'
 	@go test -tags nightly -count=1 -timeout 60m ./test/faults
 	$(say) 'each deliberate bug is found by the schedules'
-	@set -o pipefail; LANYARD_SCHEDULES=$(SCHEDULES) go test -tags bugs -count=1 -timeout 60m -v ./migrate -run '^TestBugsAreFound$$' | grep -vE '^ *(=== |--- PASS)'
+	@set -o pipefail; GOGC=400 LANYARD_SCHEDULES=$(SCHEDULES) go test -tags bugs -count=1 -timeout 60m -v ./migrate -run '^TestBugsAreFound$$' | grep -vE '^ *(=== |--- PASS)'
 	$(say) 'mutants of sync/trust (about a quarter of an hour)'
 	@set -o pipefail; go test -tags nightly -count=1 -timeout 120m -v ./test/mutation | grep -vE '^ *(=== |--- PASS)'
 	$(say) 'interop: installing what runs under Node (npm ci in test/interop)'

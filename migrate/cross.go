@@ -447,9 +447,10 @@ func (m *mover) mark(why string) {
 }
 
 // refuge returns the side that a rollback goes to. Auto never crosses back, so a move of
-// it that failed was one to Pod Identity, whatever it means now.
+// it that failed was one to Pod Identity, whatever it means now. Another mapping's mark
+// does not say; with it nothing is moved to Pod Identity.
 func (m *mover) refuge() identity.Mechanism {
-	if m.declared.Mechanism == identity.Auto {
+	if m.declared.Mechanism == identity.Auto || !m.ownMark() {
 		return identity.IRSA
 	}
 	return other(m.j.Wanted)
@@ -474,21 +475,19 @@ func (m *mover) rollback() {
 	to := m.refuge()
 	m.next.Move.Alone = true
 	for _, side := range []identity.Mechanism{to, other(to)} {
-		if side == to && m.ownMark() || side == m.next.Standing.Armed || slices.ContainsFunc(m.j.Pods, func(p live.Pod) bool { return p.Uses(side) }) {
+		if side == to && (m.ownMark() || m.j.Wanted == to) || side == m.next.Standing.Armed || slices.ContainsFunc(m.j.Pods, func(p live.Pod) bool { return p.Uses(side) }) {
 			m.next.Move.Let = append(m.next.Move.Let, side)
 		}
 	}
 	switch {
-	case !m.ownMark():
-		if !m.j.HasAssociation { // pods on Pod Identity are exposed, whoever decided it
-			m.moveOver(identity.IRSA, true)
-		}
-		return
-	case m.next.Standing.Armed == to:
+	case m.next.Standing.Armed == to: // whosever the mark: pods on the other side are exposed
 		if !bugs.On("leave the exposed") {
 			m.moveOver(to, true)
 		}
 		return
+	}
+	if !m.ownMark() && (m.j.Wanted != to || !m.hitless()) {
+		return // nothing says that the association is to go but Git, and it does not
 	}
 	if m.j.HasAssociation && !diff.MayTakeAssociation(m.m, m.j.Association, m.snap.Cluster()) {
 		m.say(plan.OwnerMustAct, time.Time{}, "association %s is not lanyard's: whoever made it deletes it", m.j.Association.ID)

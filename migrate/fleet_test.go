@@ -104,9 +104,11 @@ type fleet struct {
 	faults    int // percent of writes that fail, lie or end in a crash
 	lateness  time.Duration
 	log       []string
-	outage    time.Time // until when the webhook is down: pods are admitted without credentials
-	down      time.Time // since when
-	blind     int       // percent of looks that miss something
+	tick      time.Duration // between rounds while something is under way
+	agents    time.Time     // until when no agent is ready, as far as lanyard sees
+	outage    time.Time     // until when the webhook is down: pods are admitted without credentials
+	down      time.Time     // since when
+	blind     int           // percent of looks that miss something
 	next      map[identity.Subject]migrate.Next
 	exposed   int
 	last      plan.Plan
@@ -253,7 +255,11 @@ func (f *fleet) law1() error {
 				}
 			}
 		}
-		if side := f.admit(s); side != identity.None && !f.obtains(s, side) && !(side == identity.PodIdentity && s.association == nil) {
+		side := f.admit(s)
+		if side == identity.None && !f.now.Before(f.outage) {
+			return fmt.Errorf("a pod of %s admitted now would get nothing", s.s)
+		}
+		if side != identity.None && !f.obtains(s, side) && !(side == identity.PodIdentity && s.association == nil) {
 			return fmt.Errorf("a pod of %s admitted now would be on %s, and obtain no credentials", s.s, side)
 		}
 	}
@@ -347,6 +353,9 @@ func (f *fleet) live(s *simSubject, o *simOwner) {
 // facts is what a look shows.
 func (f *fleet) facts() live.Facts {
 	base := eligible().f
+	for i := range base.Nodes {
+		base.Nodes[i].AgentReady = !f.now.Before(f.agents)
+	}
 	out := live.Facts{TakenAt: f.now, ReadAt: f.now, Cluster: base.Cluster, Namespaces: base.Namespaces, Nodes: base.Nodes, Webhook: base.Webhook, Addons: base.Addons,
 		FargateProfiles: base.FargateProfiles, NodeGroups: base.NodeGroups, Accounts: base.Accounts, Providers: base.Providers,
 		Workloads: []live.Workload{base.Workloads[1]}, Roles: []live.Role{base.Roles[1]}}
@@ -522,7 +531,8 @@ func (f *fleet) fair(step plan.Step) error {
 	if (evicts || restarts) && f.now.Before(f.outage) && f.now.Sub(f.down) > 15*time.Second {
 		return fmt.Errorf("%s while new pods get no credentials", step.Action)
 	}
-	marked := s.annotations[migrate.RolledBackMark] != ""
+	mark, err := migrate.ParseMark(s.annotations[migrate.RolledBackMark])
+	marked := err == nil && mark.Holds(s.m)
 	if _, creates := step.Action.(plan.CreateAssociation); creates && s.broken && s.created > 0 && s.association == nil && marked {
 		return fmt.Errorf("%s: it was tried, and rolled back", step.Action)
 	}

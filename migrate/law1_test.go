@@ -25,7 +25,10 @@ import (
 // newFleet makes a small fleet on IRSA that Git wants on Pod Identity.
 func newFleet(seed uint64) *fleet {
 	f := &fleet{Rand: rand.New(rand.NewPCG(seed, 11)), now: now, roles: map[string]*simRole{}, answers: map[string]migrate.Answers{}, judged: map[[3]string]bool{},
-		pace: desired.Pace{MaxConcurrent: 2, PerNamespace: 2}, lateness: fleetSettle / 3, faults: 12, blind: 4}
+		pace: desired.Pace{MaxConcurrent: 2, PerNamespace: 2}, lateness: fleetSettle / 3, faults: 12, blind: 4, tick: 5 * time.Second}
+	if f.IntN(8) == 0 {
+		f.tick = 2 * time.Second // rounds follow each other at once after a write
+	}
 	for i := range 1 + f.IntN(3) {
 		name := fmt.Sprintf("sa-%d", i)
 		s := &simSubject{s: identity.Subject{Namespace: "demo", ServiceAccount: name}, role: name, annotations: map[string]string{}, broken: f.IntN(5) == 0}
@@ -67,9 +70,9 @@ func newFleet(seed uint64) *fleet {
 func (f *fleet) disturb() {
 	s := f.subjects[f.IntN(len(f.subjects))]
 	o := s.owners[f.IntN(len(s.owners))]
-	kind := f.IntN(8)
+	kind := f.IntN(9)
 	if o.kind == "CronJob" {
-		kind = 5 + f.IntN(3)
+		kind = 5 + f.IntN(4)
 	}
 	switch kind {
 	case 0, 1:
@@ -98,6 +101,9 @@ func (f *fleet) disturb() {
 	case 6:
 		f.note("the webhook is down")
 		f.down, f.outage = f.now, f.now.Add(time.Duration(1+f.IntN(180))*time.Second)
+	case 8:
+		f.note("the agents are not ready") // for lanyard to see; those that serve go on
+		f.agents = f.now.Add(time.Duration(1+f.IntN(600)) * time.Second)
 	case 7: // another writer takes lanyard's statement out, or puts back what stood before
 		doc, err := trust.Parse(f.roles[s.role].text)
 		if err != nil {
@@ -126,14 +132,14 @@ func (f *fleet) settle(rounds, disturbances int) error {
 			return err
 		}
 		run := slices.ContainsFunc(f.last.Holds, func(h plan.Hold) bool {
-			return h.Reason == plan.NoRunYet || h.Reason == plan.NotHitless || h.Reason == plan.Blind || h.Reason == plan.Paused || h.Reason == plan.NotEligible && len(f.gaps) > 0
+			return h.Reason == plan.NoRunYet || h.Reason == plan.NotHitless || h.Reason == plan.Blind || h.Reason == plan.Paused || h.Reason == plan.NotEligible && (len(f.gaps) > 0 || f.now.Before(f.agents))
 		})
-		stale := slices.ContainsFunc(f.subjects, func(s *simSubject) bool { return f.now.Before(f.roles[s.role].read.from) || f.now.Before(s.read.from) })
+		stale := f.now.Before(f.agents) || slices.ContainsFunc(f.subjects, func(s *simSubject) bool { return f.now.Before(f.roles[s.role].read.from) || f.now.Before(s.read.from) })
 		if !busy && disturbances == 0 && !run && !stale {
 			return nil
 		}
-		pause := 5 * time.Second
-		if !busy && run {
+		pause := f.tick
+		if !busy && (run || f.now.Before(f.agents)) {
 			pause = time.Minute // until something runs, or can be read
 		}
 		if until.After(f.now) && len(f.last.Steps) == 0 {
@@ -169,10 +175,17 @@ func runSchedule(seed uint64) (*fleet, error) {
 			}
 		}
 	}
-	for _, s := range f.subjects {
-		s.m.Mechanism = identity.IRSA
+	if f.IntN(8) == 0 { // there, back, and there again
+		f.gitAsks(identity.IRSA)
+		if err := f.settle(1+f.IntN(120), f.IntN(4)); err != nil && !errors.Is(err, errBusy) {
+			return f, err
+		}
+		f.gitAsks(identity.PodIdentity)
+		if err := f.settle(1+f.IntN(120), 6); err != nil && !errors.Is(err, errBusy) {
+			return f, err
+		}
 	}
-	f.note("Git asks for IRSA")
+	f.gitAsks(identity.IRSA)
 	if err := f.settle(900, f.IntN(10)); err != nil {
 		return f, err
 	}
@@ -182,6 +195,14 @@ func runSchedule(seed uint64) (*fleet, error) {
 		}
 	}
 	return f, nil
+}
+
+// gitAsks lets Git ask for a mechanism for all.
+func (f *fleet) gitAsks(m identity.Mechanism) {
+	for _, s := range f.subjects {
+		s.m.Mechanism = m
+	}
+	f.note("Git asks for %s", m)
 }
 
 // rests holds a subject at rest to what Git wants: everything on the wanted side and

@@ -438,6 +438,10 @@ func (m *mover) narrowing() {
 	if m.fails() || m.stragglers() || !m.mayStart() {
 		return
 	}
+	if until, ok := m.settled(m.soakCondition(), m.c.Settle); !ok { // an association just deleted may still be shown
+		m.say(plan.Settling, until, "%s must have been seen to be what pods get for %s; then the old side goes", m.j.Wanted, m.c.Settle)
+		return
+	}
 	armed := plan.AssociationIs{Subject: m.m.Subject, ID: m.j.Association.ID, Role: m.j.Association.Role}
 	unused := plan.Unused{Subject: m.m.Subject, Mechanism: other(m.j.Wanted)}
 	if m.oldAnnotation() {

@@ -250,6 +250,7 @@ func TestNext(t *testing.T) {
 			w.f.Workloads = append(w.f.Workloads, live.Workload{Namespace: "demo", Kind: "CronJob", Name: "nightly", ServiceAccount: "api", Containers: w.workload().Containers})
 		}, "soaking -no-run-yet"},
 		{"narrowing", soaked, nil, "narrowing +drop-annotation"},
+		{"narrowing, by a process that has just begun to look, or Git by its mind just changed", soaked, func(_ *world, c *migrate.Course) { c.Seen = nil }, "narrowing -settling"},
 		{"narrowing outside the window", soaked, func(w *world, _ *migrate.Course) {
 			w.m.Migration.Windows, _ = desired.ParseWindows("Mon-Fri 22:00-04:00 Europe/Berlin")
 		}, "narrowing -outside-window"},
@@ -360,7 +361,7 @@ func TestNext(t *testing.T) {
 		{"rolled back: twice, and Git gave up meanwhile", crossing, func(w *world, c *migrate.Course) {
 			w.m.Mechanism = identity.IRSA
 			w.sa().Annotations[migrate.RolledBackMark] = migrate.Mark{Digest: "0123456789ab", At: []time.Time{now, now.Add(-time.Minute)}}.String()
-		}, "rolled-back -rolled-back"},
+		}, "rolled-back -rolled-back +delete-association"},
 		{"rolled back: the pods that a delete exposed, whosever the mark", crossing, func(w *world, c *migrate.Course) {
 			*c = onIRSA()
 			w.f.Associations = nil
