@@ -164,6 +164,7 @@ func (l *Loop) pass(ctx context.Context, r report.Round, only []identity.Subject
 	in := plan.Input{Revision: state.Revision, Result: r.Result, Snapshot: snapshot, Policy: l.opts.Policy, Memory: l.memory}
 	if l.opts.Planner != nil && !r.Result.Mismatch() {
 		in.Moves = l.opts.Planner.Moves(ctx, state, in)
+		r.Moves = moves(in)
 	}
 	r.Plan, l.memory = plan.Repair(in)
 	if only != nil {
@@ -177,6 +178,18 @@ func (l *Loop) pass(ctx context.Context, r report.Round, only []identity.Subject
 		r.Moving, r.MovesAt = r.Motion()
 	}
 	return r
+}
+
+// moves are those of a round, for its record.
+func moves(in plan.Input) []report.Move {
+	var out []report.Move
+	for i := range in.Result.Judged {
+		j := &in.Result.Judged[i]
+		if m, on := in.Moves[j.Mapping.Subject]; on && m.Phase != "" {
+			out = append(out, report.Move{Subject: j.Mapping.Subject, Wanted: j.Wanted, Phase: m.Phase, Since: m.Since})
+		}
+	}
+	return out
 }
 
 // date notes when each finding was first seen, and forgets those that are gone.

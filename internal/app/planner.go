@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -107,9 +108,22 @@ func (p *planner) Moves(ctx context.Context, state desired.State, in plan.Input)
 	p.next = next
 	moves := make(map[identity.Subject]plan.Move, len(next))
 	for s, n := range next {
-		moves[s] = n.Move
+		moves[s] = dated(n, s, in)
 	}
 	return moves
+}
+
+// dated tells a move's phase, and since when it has been seen in it.
+func dated(n migrate.Next, s identity.Subject, in plan.Input) plan.Move {
+	condition := fmt.Sprintf("in phase: %s %s %s", s, n.Standing.Wanted, n.Phase)
+	since, known := in.Memory.Seen[condition]
+	if !known {
+		since = in.Snapshot.Facts().TakenAt
+	}
+	m := n.Move
+	m.Seen = append(slices.Clone(m.Seen), condition)
+	m.Phase, m.Since = n.Phase.String(), since
+	return m
 }
 
 // askers is how many workloads are asked about at a time.

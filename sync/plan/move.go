@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/sync/diff"
@@ -28,6 +29,10 @@ type Move struct {
 	Holds []Hold
 	// Seen are conditions that hold now: the memory dates them, and forgets the others.
 	Seen []string
+	// Phase is a word of package migrate's, and Since when this process first saw the
+	// subject in it. They are for reports: nothing is decided by them.
+	Phase string
+	Since time.Time
 }
 
 // move plans for a subject that package migrate moves.

@@ -54,9 +54,47 @@ type Round struct {
 	Gaps     []live.Gap
 	Held     *desired.Held // why a newer head is not followed; nil: it is
 	Partial  bool          // a round of subjects in motion: the rest is as the last whole one saw it
+	Moves    []Move        // of what is on its way from one mechanism to the other, sorted by subject
 
 	Moving  []identity.Subject // to be looked at before the next whole round
 	MovesAt time.Time          // when; zero: as soon as may be
+}
+
+// Move is one subject that is on its way from one mechanism to the other.
+type Move struct {
+	Subject identity.Subject
+	Wanted  identity.Mechanism
+	Phase   string    // a word of package migrate's
+	Since   time.Time // when this process first saw it there
+}
+
+// Exposed are the pods of one subject that may be without credentials.
+type Exposed struct {
+	Subject identity.Subject
+	Pods    []string
+}
+
+// Exposed returns the pods that were given Pod Identity while there is no association:
+// nobody answers them once what they hold has run out. A crossing back and a rollback
+// make them, until each has been made again (design.md, law 1); so does whoever deletes
+// an association by hand. Where a fact is missing nothing is said.
+func (r Round) Exposed() []Exposed {
+	var out []Exposed
+	for _, j := range r.Result.Judged {
+		if j.HasAssociation || len(j.Unknown) > 0 {
+			continue
+		}
+		e := Exposed{Subject: j.Mapping.Subject}
+		for _, p := range j.Pods {
+			if p.Uses(identity.PodIdentity) {
+				e.Pods = append(e.Pods, p.Name)
+			}
+		}
+		if len(e.Pods) > 0 {
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // crowd is how many subjects at most get rounds of their own. The others are not

@@ -54,6 +54,11 @@ type Board struct {
 	ended    time.Time
 	snapshot *live.Snapshot
 	outline  func() ([]byte, error) // of the migrations
+	moving   []Moving
+	unlisted int // of those that move
+	exposed  int
+	steps    []Step    // of the last hour, oldest first
+	cut      time.Time // of the youngest step that there was no room for
 }
 
 // New returns an empty board.
@@ -82,9 +87,12 @@ func (b *Board) saw(r report.Round, snapshot *live.Snapshot, partial bool) {
 	summary := diff.Summary                  // a pointer into the report would keep all of it
 	pass := Pass{Number: r.Number, Started: r.Started, Ended: r.Ended, Good: true, Partial: partial, Mode: string(r.Mode),
 		Revision: r.Revision.String(), Summary: &summary, Writes: r.Writes(), Failures: r.Failures()}
+	moves, unlisted, exposed := moving(r)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.diff, b.plan, b.ended = &diff, p, r.Ended
+	b.moving, b.unlisted, b.exposed = moves, unlisted, exposed
+	b.record(r.Outcomes)
 	if snapshot != nil {
 		b.snapshot = snapshot
 	}
@@ -97,6 +105,16 @@ func (b *Board) saw(r report.Round, snapshot *live.Snapshot, partial bool) {
 		return
 	}
 	b.keep(pass)
+}
+
+// record keeps the steps of the last hour. The caller holds the lock.
+func (b *Board) record(outcomes []report.Outcome) {
+	kept, cut := recent(log(b.steps, outcomes), b.opts.Now())
+	slices.Reverse(kept)
+	b.steps = kept
+	if cut.After(b.cut) {
+		b.cut = cut
+	}
 }
 
 // Outline shows how migrations stand: a JSON document, made when somebody asks. It must
@@ -148,6 +166,14 @@ func (b *Board) status() Status {
 	s := Status{Now: b.opts.Now().UTC(), Started: b.started.UTC(), Ready: b.diff != nil, Daemon: b.state,
 		Last: b.good, Failed: b.failed, Rounds: slices.Clone(b.rounds)}
 	slices.Reverse(s.Rounds)
+	s.Moving, s.MovingUnlisted, s.Exposed = append([]Moving{}, b.moving...), b.unlisted, b.exposed
+	s.Steps, _ = recent(b.steps, s.Now)
+	s.StepsSince = s.Now.Add(-stepsFor)
+	for _, at := range []time.Time{s.Started, b.cut.UTC()} {
+		if at.After(s.StepsSince) {
+			s.StepsSince = at
+		}
+	}
 	if s.Rounds == nil {
 		s.Rounds = []Pass{}
 	}

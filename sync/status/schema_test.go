@@ -12,6 +12,8 @@ import (
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/sync/diff"
+	"github.com/lanyard-io/lanyard/sync/plan"
+	"github.com/lanyard-io/lanyard/sync/report"
 )
 
 func compile(t *testing.T, file string) *jsonschema.Schema {
@@ -51,6 +53,7 @@ func TestSchema(t *testing.T) {
 	optional := map[string][]string{
 		".daemon.source":        {"acceptedAt", "fetched"},
 		".daemon.configuration": {"loadedAt"},
+		".moving.holds":         {"until"},
 	}
 	for _, pass := range []string{".lastGood", ".lastFailed", ".rounds"} {
 		optional[pass] = []string{"error", "mode", "remedy", "revision", "stage", "summary"}
@@ -93,8 +96,11 @@ func TestSchemaWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, words := range map[string][]string{
-		"planes": {string(diff.PlaneServiceAccount), string(diff.PlaneTrust), string(diff.PlaneAssociation), string(diff.PlanePods), string(diff.PlaneGit)},
-		"modes":  {string(desired.ModeObserve), string(desired.ModeRepair), string(desired.ModeMigrate)},
+		"planes":  {string(diff.PlaneServiceAccount), string(diff.PlaneTrust), string(diff.PlaneAssociation), string(diff.PlanePods), string(diff.PlaneGit)},
+		"phases":  {"pending", "widened", "crossing", "soaking", "narrowing", "rolled-back"}, // all but settled
+		"results": {string(report.Done), string(report.Unverified), string(report.Skipped), string(report.Failed), string(report.NotTaken)},
+		"effects": {plan.Widen.String(), plan.Cross.String(), plan.Narrow.String()},
+		"modes":   {string(desired.ModeObserve), string(desired.ModeRepair), string(desired.ModeMigrate)},
 	} {
 		if want := `"` + strings.Join(words, `", "`) + `"`; !strings.Contains(string(data), want) {
 			t.Errorf("the schema's %s are not %s", what, want)

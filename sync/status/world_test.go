@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/internal/remedy"
 	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/live"
@@ -25,6 +26,9 @@ const (
 	token = "a-token-of.somebody"
 	leak  = "hunter2"
 )
+
+// trustBefore is a trust policy with what looks like a password in it, and is none.
+const trustBefore = `{"Version":"2012-10-17","Statement":[{"Condition":{"StringEquals":{"SAML:aud":"https://signin.aws.amazon.com/saml","SAML:sub":"a@b.example"}}}]}`
 
 // clock is a board's: it stands still.
 func clock() time.Time { return noon }
@@ -65,8 +69,15 @@ func example(t testing.TB) (report.Round, *live.Snapshot) {
 		Cluster: snap.Cluster(), Mappings: len(state.Mappings), Result: diff.Compare(state, snap, diff.Options{}), Gaps: snap.Gaps()}
 	r.Plan, _ = plan.Repair(plan.Input{Revision: state.Revision, Result: r.Result, Snapshot: snap, Policy: plan.DefaultPolicy()})
 	for i, s := range r.Plan.Steps {
-		r.Outcomes = append(r.Outcomes, report.Outcome{Step: s, Result: []report.Result{report.Done, report.Failed}[i%2], At: noon})
+		o := report.Outcome{Step: s, Result: []report.Result{report.Done, report.Failed}[i%2], At: noon, Before: trustBefore, After: `{"Version":"2012-10-17"}`}
+		if o.Result == report.Failed {
+			o.Err = errors.New("throttled")
+		}
+		r.Outcomes = append(r.Outcomes, o)
 	}
+	r.Moves = []report.Move{{Subject: r.Plan.Steps[0].Subject, Wanted: identity.PodIdentity, Phase: "pending", Since: noon.Add(-time.Hour)},
+		{Subject: r.Plan.Holds[0].Subject, Wanted: identity.IRSA, Phase: "crossing", Since: noon.Add(-time.Minute)}}
+	r.Plan.Holds[0].NotBefore = noon.Add(5 * time.Second)
 	return r, snap
 }
 
