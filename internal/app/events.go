@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -18,6 +19,7 @@ import (
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/plan"
 	"github.com/lanyard-io/lanyard/sync/report"
 )
 
@@ -46,7 +48,18 @@ type events struct {
 	cancel   context.CancelFunc
 	farewell time.Duration   // for what is still queued at the end
 	known    map[string]bool // critical findings of the last round
+	failing  map[string]telling
 }
+
+// telling is what was last told of a step that came to nothing, by its ID.
+type telling struct {
+	note string
+	at   time.Time
+}
+
+// again is how long the same failure of the same step is not told a second time: one that
+// a disruption budget refuses, say, is tried every 5 seconds.
+const again = 10 * time.Minute
 
 const (
 	eventQueue   = 1000
@@ -55,7 +68,7 @@ const (
 )
 
 func newEvents(kube kubernetes.Interface, instance string, log *slog.Logger, now func() time.Time, told func(bool)) *events {
-	return &events{kube: kube, instance: instance, log: log, now: now, told: told, queue: make(chan *eventsv1.Event, eventQueue), farewell: eventTimeout, known: map[string]bool{}}
+	return &events{kube: kube, instance: instance, log: log, now: now, told: told, queue: make(chan *eventsv1.Event, eventQueue), farewell: eventTimeout, known: map[string]bool{}, failing: map[string]telling{}}
 }
 
 // start writes what is queued until close.
@@ -92,9 +105,9 @@ func (e *events) saw(r report.Round, snapshot *live.Snapshot) {
 		if o.Result == report.NotTaken {
 			continue
 		}
-		kind, note := corev1.EventTypeNormal, fmt.Sprintf("%s: %s (%s)", o.Result, o.Step.Action, o.Step.Because)
-		if o.Err != nil {
-			kind, note = corev1.EventTypeWarning, note+": "+o.Err.Error()
+		kind, note := noted(o)
+		if e.repeats(o, note) {
+			continue
 		}
 		e.put(snapshot, o.Step.Subject, kind, reasonStep, o.Step.Effect.String(), note)
 	}
@@ -110,6 +123,40 @@ func (e *events) saw(r report.Round, snapshot *live.Snapshot) {
 		}
 	}
 	e.known = known
+}
+
+// noted is the sentence about a step, and whether somebody should look: it came to an
+// error, a move has failed, or a rollout was stopped.
+func noted(o report.Outcome) (kind, note string) {
+	kind, note = corev1.EventTypeNormal, fmt.Sprintf("%s: %s (%s)", o.Result, o.Step.Action, o.Step.Because)
+	switch a := o.Step.Action.(type) {
+	case plan.SetAnnotation:
+		if a.Key == diff.RolledBackMark {
+			kind = corev1.EventTypeWarning
+		}
+	case plan.PauseRollout:
+		kind = corev1.EventTypeWarning
+	}
+	if o.Err != nil {
+		kind, note = corev1.EventTypeWarning, note+": "+o.Err.Error()
+	}
+	return kind, note
+}
+
+// repeats reports whether a step came to nothing as it did a moment ago.
+func (e *events) repeats(o report.Outcome, note string) bool {
+	now := e.now()
+	maps.DeleteFunc(e.failing, func(_ string, t telling) bool { return now.Sub(t.at) >= again })
+	id := o.Step.ID()
+	if o.Wrote() {
+		delete(e.failing, id)
+		return false
+	}
+	if e.failing[id].note == note {
+		return true
+	}
+	e.failing[id] = telling{note, now}
+	return false
 }
 
 // put queues one Event; one about a ServiceAccount that does not exist has nothing to

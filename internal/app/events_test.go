@@ -2,10 +2,12 @@ package app
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +24,7 @@ import (
 	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/plan"
 	"github.com/lanyard-io/lanyard/sync/report"
+	"github.com/lanyard-io/lanyard/sync/trust"
 )
 
 // TestEvents: one for each step that was taken and for each new critical finding; none
@@ -73,6 +76,75 @@ func TestEvents(t *testing.T) {
 	}
 	if reasons[reasonStep] != 1 || reasons[reasonFinding] != 2 || sent != 3 || lost != 0 {
 		t.Errorf("Events %v, %d sent, %d lost; want a step and the finding twice", reasons, sent, lost)
+	}
+}
+
+// TestEventsOfSteps: each action makes an Event that says what was done and why; one that
+// fails in the same way every few seconds makes one in a while; a failed move, a stopped
+// rollout and an error are warnings.
+func TestEventsOfSteps(t *testing.T) {
+	t.Parallel()
+	kube := fake.NewClientset()
+	subject := identity.Subject{Namespace: "demo", ServiceAccount: "reader"}
+	snapshot, err := live.New(live.Facts{Cluster: live.Cluster{Name: "c", ARN: "arn:aws:eks:eu-west-1:123456789012:cluster/c"},
+		ServiceAccounts: []live.ServiceAccount{{Namespace: "demo", Name: "reader", UID: "uid-1"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := identity.RoleARN{Partition: "aws", Account: "123456789012", Path: "/", Name: "reader-role"}
+	web := live.WorkloadRef{Kind: "Deployment", Name: "web"}
+	now := time.Date(2026, 11, 24, 9, 0, 0, 0, time.UTC)
+	e := newEvents(kube, "one", slog.New(slog.DiscardHandler), func() time.Time { return now }, func(bool) {})
+	take := func(a plan.Action, result report.Result, err error) {
+		e.saw(report.Round{Outcomes: []report.Outcome{{Step: plan.Step{Subject: subject, Effect: plan.Cross, Action: a, Because: "why"}, Result: result, Err: err}}}, snapshot)
+	}
+	done := []struct {
+		action    plan.Action
+		kind, say string
+	}{
+		{plan.PutTrustStatement{Role: role, Grant: trust.Grant{Mechanism: identity.PodIdentity}}, "Normal", "done: put pod-identity statement Lanyard"},
+		{plan.DropTrustStatement{Role: role, Sid: "Lanyard0"}, "Normal", "done: drop statement Lanyard0 from the trust policy of role reader-role (why)"},
+		{plan.RevokeTrust{Role: role, Request: trust.Request{Subject: subject, Mechanism: identity.IRSA}}, "Normal", "done: take what lets demo/reader in by irsa out of the trust policy of role reader-role (why)"},
+		{plan.SetAnnotation{Key: "eks.amazonaws.com/role-arn", Value: "arn"}, "Normal", "done: set annotation eks.amazonaws.com/role-arn=arn (why)"},
+		{plan.SetAnnotation{Key: diff.RolledBackMark, Value: "0123"}, "Warning", "done: set annotation lanyard.io/rolled-back=0123 (why)"},
+		{plan.DropAnnotation{Key: "k", Old: "v"}, "Normal", "done: drop annotation k=v (why)"},
+		{plan.CreateAssociation{Role: role}, "Normal", "done: create the Pod Identity association with role reader-role (why)"},
+		{plan.UpdateAssociation{ID: "a-1", Role: role}, "Normal", "done: update Pod Identity association a-1 to role reader-role (why)"},
+		{plan.DeleteAssociation{ID: "a-1"}, "Normal", "done: delete Pod Identity association a-1 (why)"},
+		{plan.EvictPod{Pod: "web-1", UID: "u"}, "Normal", "done: evict pod web-1 (why)"},
+		{plan.RestartWorkload{Workload: web}, "Normal", "done: restart Deployment web (why)"},
+		{plan.PauseRollout{Workload: web, Why: "a pod has no credentials"}, "Warning", "done: pause the rollout of Deployment web: a pod has no credentials (why)"},
+		{plan.ResumeRollout{Workload: web}, "Normal", "done: resume the rollout of Deployment web (why)"},
+	}
+	for _, d := range done {
+		take(d.action, report.Done, nil)
+	}
+	for range 200 { // more than 16 minutes
+		now = now.Add(5 * time.Second)
+		take(plan.EvictPod{Pod: "web-2"}, report.Failed, errors.New("the disruption budget web needs 2 healthy pods"))
+	}
+	take(plan.EvictPod{Pod: "web-2"}, report.Done, nil)
+	e.start(context.Background())
+	e.close()
+	list, err := kube.EventsV1().Events("demo").List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range done {
+		if !slices.ContainsFunc(list.Items, func(e eventsv1.Event) bool {
+			return strings.HasPrefix(e.Note, d.say) && e.Type == d.kind && e.Regarding.Name == "reader" && e.Reason == reasonStep
+		}) {
+			t.Errorf("%s: no Event says %q as %s", d.action.Kind(), d.say, d.kind)
+		}
+	}
+	failed := 0
+	for _, e := range list.Items {
+		if strings.Contains(e.Note, "failed: evict pod web-2 (why): the disruption budget web needs") && e.Type == "Warning" {
+			failed++
+		}
+	}
+	if failed != 2 || len(list.Items) != len(done)+3 {
+		t.Errorf("%d Events, %d of the failure; want %d and 2", len(list.Items), failed, len(done)+3)
 	}
 }
 
