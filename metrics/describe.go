@@ -16,6 +16,8 @@ type described struct {
 	conflict, conflicts, conflictsCut           *prometheus.Desc
 	head, removalsLeft, removalsLimit, reloaded *prometheus.Desc
 	reloadedAt, verdicts, reasons, phases       *prometheus.Desc
+	phase, phaseSince, oldest, movesCut         *prometheus.Desc
+	exposed, uninjected                         *prometheus.Desc
 }
 
 func describe() *described {
@@ -48,6 +50,13 @@ func describe() *described {
 	d.verdicts = is("workloads", "ServiceAccounts that Git names or that are wired, by whether EKS Pod Identity can serve them.", "verdict")
 	d.reasons = is("workload_reasons", "How many of them have a reason to stay on IRSA, or one that a person can clear.", "reason")
 	d.phases = is("workload_phases", "Mappings by where they are on the way to the mechanism that Git wants.", "phase")
+
+	d.oldest = is("migration_phase_oldest_start_timestamp_seconds", "Since when the mapping has been in this phase that is in it the longest; 0 for none. A new leader counts anew.", "phase")
+	d.phase = is("migration_phase", "Always 1: the mapping is on its way, and in this phase; gone when it has settled.", "namespace", "service_account", "phase")
+	d.phaseSince = is("migration_phase_start_timestamp_seconds", "Since when the mapping has been in its phase. A new leader counts anew.", "namespace", "service_account")
+	d.movesCut = is("migrations_unlisted", "Mappings on their way without series of their own, for the limit on them.")
+	d.exposed = is("pods_exposed", "Pods that were given EKS Pod Identity while there is no association: nobody answers them once what they hold has run out.")
+	d.uninjected = is("pods_uninjected", "Pods that were given nothing, though what they should be given is wired.")
 
 	d.inSync = is("mapping_in_sync", "1 if the mapping is as Git wants it, 0 if it differs or a fact is missing.", "namespace", "service_account")
 	d.finding = is("finding", "Always 1: a finding of the last good round, gone when it is gone.", "namespace", "service_account", "kind", "severity")

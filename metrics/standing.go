@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -18,6 +19,7 @@ func (m *Metrics) standing(r report.Round) []prometheus.Metric {
 	s := &sheet{limit: m.opts.MappingLimit}
 	m.totals(s, r)
 	m.subjects(s, r)
+	m.moves(s, r)
 	return s.metrics
 }
 
@@ -103,7 +105,7 @@ func (m *Metrics) totals(s *sheet, r report.Round) {
 // in which they are kept: the worst first, then by name.
 type row struct {
 	rank   int
-	labels [4]string // namespace, ServiceAccount, kind, severity
+	labels [4]string // namespace, ServiceAccount, kind or phase, severity
 	value  float64
 }
 
@@ -145,6 +147,40 @@ func (m *Metrics) subjects(s *sheet, r report.Round) {
 	cut := s.rows(m.is.conflict, 2, conflicts)
 	s.gauge(m.is.conflicts, float64(len(s.metrics)-listed+cut))
 	s.gauge(m.is.conflictsCut, float64(cut))
+}
+
+// moves are the metrics of what is on its way from one mechanism to the other.
+func (m *Metrics) moves(s *sheet, r report.Round) {
+	var phase, since []row
+	oldest := map[string]time.Time{}
+	for _, move := range r.Moves {
+		word := known(phases, move.Phase)
+		if first, met := oldest[word]; !met || move.Since.Before(first) {
+			oldest[word] = move.Since
+		}
+		rank := slices.Index(phases, word)
+		phase = append(phase, named(move.Subject, rank, 1, word))
+		since = append(since, named(move.Subject, rank, seconds(move.Since)))
+	}
+	for _, word := range phases {
+		s.gauge(m.is.oldest, seconds(oldest[word]), word)
+	}
+	s.gauge(m.is.movesCut, float64(s.rows(m.is.phase, 3, phase)))
+	s.rows(m.is.phaseSince, 2, since)
+	exposed, uninjected := 0, 0
+	for _, e := range r.Exposed() {
+		exposed += len(e.Pods)
+	}
+	for i := range r.Result.Judged {
+		j := &r.Result.Judged[i]
+		for _, p := range j.Pods {
+			if len(j.Unknown) == 0 && j.Uninjected(p) {
+				uninjected++
+			}
+		}
+	}
+	s.gauge(m.is.exposed, float64(exposed))
+	s.gauge(m.is.uninjected, float64(uninjected))
 }
 
 // named returns a row. A name that is no text would make the whole scrape fail.

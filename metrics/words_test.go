@@ -3,6 +3,7 @@ package metrics
 import (
 	"encoding/json"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -12,6 +13,7 @@ import (
 	"github.com/lanyard-io/lanyard/internal/hook"
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/internal/remedy"
+	"github.com/lanyard-io/lanyard/migrate"
 	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/live"
 )
@@ -45,10 +47,17 @@ func TestLists(t *testing.T) {
 	for _, e := range effects {
 		effectWords = append(effectWords, e.String())
 	}
+	var phaseWords []string
+	for _, p := range migrate.Phases() {
+		if p != migrate.PhaseSettled {
+			phaseWords = append(phaseWords, p.String())
+		}
+	}
 	for _, tt := range []struct {
 		name      string
 		got, want []string
 	}{
+		{"phases", slices.Sorted(slices.Values(phases)), slices.Sorted(slices.Values(phaseWords))},
 		{"kinds", kinds, text(diff.Kinds())},
 		{"modes", modes, text([]desired.Mode{desired.ModeObserve, desired.ModeRepair, desired.ModeMigrate})},
 		{"mechanisms", mechanisms, []string{identity.IRSA.String(), identity.PodIdentity.String(), "unresolved"}},

@@ -52,7 +52,9 @@ func small() report.Round {
 		Plan: plan.Plan{Steps: []plan.Step{step, drop}, Holds: []plan.Hold{
 			{Subject: wrong, Reason: plan.WriteConflict}, {Subject: left, Reason: plan.PruneOff}}},
 		Outcomes: []report.Outcome{{Step: step, Result: report.Done}, {Step: drop, Result: report.Failed}},
-		Gaps:     []live.Gap{{Source: live.SourceRole, Scope: "a", Reason: live.GapRefused}, {Source: live.SourceRole, Scope: "b", Reason: live.GapRefused}},
+		Moves: []report.Move{{Subject: wrong, Wanted: identity.PodIdentity, Phase: "soaking", Since: noon.Add(-time.Hour)},
+			{Subject: left, Wanted: identity.IRSA, Phase: "crossing", Since: noon.Add(-time.Minute)}},
+		Gaps: []live.Gap{{Source: live.SourceRole, Scope: "a", Reason: live.GapRefused}, {Source: live.SourceRole, Scope: "b", Reason: live.GapRefused}},
 	}
 }
 
@@ -73,6 +75,7 @@ func large(n int) report.Round {
 				diff.Finding{Subject: s, Kind: diff.AnnotationMismatch, Severity: severity},
 				diff.Finding{Subject: s, Kind: diff.TrustSubjectMissing, Severity: diff.Info})
 			r.Plan.Holds = append(r.Plan.Holds, plan.Hold{Subject: s, Reason: plan.WriteConflict})
+			r.Moves = append(r.Moves, report.Move{Subject: s, Wanted: identity.PodIdentity, Phase: []string{"pending", "crossing"}[i%2], Since: noon.Add(-time.Duration(i) * time.Second)})
 		}
 		r.Result.Judged = append(r.Result.Judged, judged(s, identity.IRSA, class))
 	}
