@@ -22,8 +22,9 @@ const early = time.Second
 type voice struct {
 	mu       sync.Mutex
 	out      io.Writer
-	terminal bool // standard error is one
-	colour   bool // standard output is one, and NO_COLOR is not set
+	terminal bool     // standard error is one
+	colour   bool     // standard output is one, and NO_COLOR is not set
+	screen   *os.File // standard output where it is one; nil where not
 	started  time.Time
 	doing    string      // what is being done; empty for nothing that is told
 	soon     *time.Timer // shows it once a second has passed
@@ -31,12 +32,25 @@ type voice struct {
 }
 
 func newVoice(world World) *voice {
-	return &voice{
+	v := &voice{
 		out:      world.Stderr,
 		terminal: isTerminal(world.Stderr) && world.Getenv("TERM") != "dumb",
 		colour:   isTerminal(world.Stdout) && world.Getenv("NO_COLOR") == "" && world.Getenv("TERM") != "dumb",
 		started:  time.Now(),
 	}
+	if isTerminal(world.Stdout) && world.Getenv("TERM") != "dumb" {
+		v.screen, _ = world.Stdout.(*os.File)
+	}
+	return v
+}
+
+// size returns the columns and lines of the terminal; 80 and 24 where it does not say.
+func (v *voice) size() (width, height int) {
+	width, height, err := term.GetSize(int(v.screen.Fd()))
+	if err != nil || width <= 0 || height <= 0 {
+		return 80, 24
+	}
+	return width, height
 }
 
 func isTerminal(w any) bool {
