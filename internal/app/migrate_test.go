@@ -34,7 +34,15 @@ func (s *stage) declare(t *testing.T, mechanism string) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	text := `apiVersion: lanyard.io/v1alpha1
+	if err := os.WriteFile(filepath.Join(dir, "s3-reader.yaml"), []byte(mapping(mechanism)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.opts.Desired.Dirs = []string{dir}
+}
+
+// mapping is that of demo/s3-reader.
+func mapping(mechanism string) string {
+	return `apiVersion: lanyard.io/v1alpha1
 kind: IdentityMapping
 metadata: {name: s3-reader, namespace: demo}
 spec:
@@ -43,10 +51,6 @@ spec:
   adopt: [annotation, trust, association]
   migration: {proof: declared, soak: 5m, sdk: aws-sdk-go-v2/1.40.0, allowDisruption: true}
 `
-	if err := os.WriteFile(filepath.Join(dir, "s3-reader.yaml"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s.opts.Desired.Dirs = []string{dir}
 }
 
 // on returns how the subject's pods get their credentials now, by what AWS would answer.

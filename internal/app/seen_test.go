@@ -1,10 +1,14 @@
 package app_test
 
 import (
+	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/lanyard-io/lanyard/internal/app"
+	"github.com/lanyard-io/lanyard/internal/rights"
 	"github.com/lanyard-io/lanyard/sync/report"
 )
 
@@ -48,5 +52,48 @@ func TestMigrateIsSeen(t *testing.T) {
 	s.declare(t, "irsa")
 	if got, want := watch(), []string{"pending", "widened", "crossing", "soaking", "narrowing"}; !slices.Equal(got, want) || exposed == 0 {
 		t.Errorf("back: %q, want %q; %d exposed", got, want, exposed)
+	}
+}
+
+// TestDaemonShowsMoves: a daemon in mode migrate tells of a move on all its surfaces: its
+// status has the phase and the steps with both values, its metrics the phase, and the
+// ServiceAccount an Event of each step.
+func TestDaemonShowsMoves(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	if err := r.World.Kube.SeedManifests(rights.Place{Namespace: "lanyard", ServiceAccount: "lanyard"}.Admission()); err != nil {
+		t.Fatal(err)
+	}
+	r.setConfig(t, "mode: repair", "mode: migrate")
+	r.commit(t, map[string]string{"demo/s3-reader.yaml": mapping("pod-identity")})
+	d := r.start(t, func(o *app.DaemonOptions) { o.Kube = r.Client("system:serviceaccount:lanyard:lanyard") })
+	var s app.Status
+	r.until(t, "soaking", func() bool {
+		var err error
+		if s, _, err = app.RemoteStatus(t.Context(), "http://"+d.Addr().String(), apiToken); err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(s.Moving, func(m app.Moving) bool {
+			return m.Namespace+"/"+m.ServiceAccount == "demo/s3-reader" && m.Phase == "soaking" && m.Wanted == "pod-identity" && len(m.Holds) > 0
+		})
+	})
+	steps := map[string]app.Step{}
+	for _, step := range s.Steps {
+		if step.Namespace+"/"+step.ServiceAccount == "demo/s3-reader" && step.Result == "done" {
+			steps[step.Action] = step
+		}
+	}
+	put, created := steps["put-trust-statement"], steps["create-association"]
+	if !json.Valid([]byte(put.Before)) || !strings.Contains(put.After, "pods.eks.amazonaws.com") || strings.Contains(put.Before, "pods.eks.amazonaws.com") {
+		t.Errorf("the trust policy before is %q, after %q", put.Before, put.After)
+	}
+	if created.Before != "" || !strings.Contains(created.After, `"lanyard.io/mapping":"demo/s3-reader"`) || steps["evict-pod"].Because == "" {
+		t.Errorf("steps %+v", steps)
+	}
+	if d.metric(t, `lanyard_migration_phase{namespace="demo",phase="soaking",service_account="s3-reader"} 1`) == "" || d.metric(t, "lanyard_pods_exposed 0") == "" {
+		t.Errorf("metrics say %s", d.metric(t, "lanyard_migration"))
+	}
+	if n := len(r.events()); n < len(steps) {
+		t.Errorf("%d Events of %d steps", n, len(steps))
 	}
 }
