@@ -1,6 +1,6 @@
 // Package status answers questions about the last rounds over HTTP: what the daemon is
-// doing (/api/v1/status), what it found (/api/v1/findings), what it planned
-// (/api/v1/plan) and what it saw (/api/v1/snapshot).
+// doing, what moves and what was written (/api/v1/status), what it found
+// (/api/v1/findings), what it planned (/api/v1/plan) and what it saw (/api/v1/snapshot).
 //
 // It is a view: it is handed rounds and daemon facts, never looks at the world, and
 // has no route that changes anything and nothing to change it with. Nobody is answered

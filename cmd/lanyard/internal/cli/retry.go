@@ -37,7 +37,12 @@ Exit code 0: every mark is gone, or was shown. 1: one could not be, or there was
 
   # Try these two again.
   lanyard retry demo/s3-reader demo/uploader`,
-		Args: cobra.MinimumNArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("which ServiceAccounts? write namespace/name; lanyard status lists those that were rolled back")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			subjects, err := subjectsOf(args)
 			if err != nil {
