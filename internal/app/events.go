@@ -129,12 +129,8 @@ func (e *events) saw(r report.Round, snapshot *live.Snapshot) {
 // error, a move has failed, or a rollout was stopped.
 func noted(o report.Outcome) (kind, note string) {
 	kind, note = corev1.EventTypeNormal, fmt.Sprintf("%s: %s (%s)", o.Result, o.Step.Action, o.Step.Because)
-	switch a := o.Step.Action.(type) {
-	case plan.SetAnnotation:
-		if a.Key == diff.RolledBackMark {
-			kind = corev1.EventTypeWarning
-		}
-	case plan.PauseRollout:
+	set, _ := o.Step.Action.(plan.SetAnnotation)
+	if _, stops := o.Step.Action.(plan.PauseRollout); stops || set.Key == diff.RolledBackMark {
 		kind = corev1.EventTypeWarning
 	}
 	if o.Err != nil {
