@@ -76,11 +76,13 @@ func (s *Server) authenticate(sc scope, token string, now time.Time) (principal,
 	return principal{account: account, arn: ses.arn, userID: ses.role.ID + ":" + ses.name, session: &ses}, nil
 }
 
-// forgetSessions drops sessions that ended long ago, so that a long run stays small.
+// forgetSessions drops sessions that ended long ago, so that a long run stays small: at
+// most once a minute, since those that are many may all be young.
 func (s *Server) forgetSessions(now time.Time) {
-	if len(s.sessions) < 10_000 {
+	if len(s.sessions) < 10_000 || now.Sub(s.forgot) < time.Minute {
 		return
 	}
+	s.forgot = now
 	for id, ses := range s.sessions {
 		if ses.expires.Before(now.Add(-history)) {
 			delete(s.sessions, id)

@@ -48,6 +48,7 @@ type Server struct {
 	clusters            map[clusterKey]*clusterState
 	addonConfigurations map[string]AddonConfiguration
 	sessions            map[string]session   // By access key id.
+	forgot              time.Time            // When sessions were last forgotten.
 	keys                map[string]KeySource // By issuer.
 	parsed              map[string]*policy
 	faults              []*Fault
