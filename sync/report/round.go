@@ -102,32 +102,31 @@ func (r Round) Exposed() []Exposed {
 const crowd = 20
 
 // Motion returns the subjects that a look before the next whole round is worth for:
-// those just written about, at once, and those that wait for a moment, then. Steps
-// that waited only for the budget of a round go on waiting for a whole one.
+// those just written about, and those of which a crossing could not be made just now, at
+// once; and those that wait for a moment, then, or together with the others: whoever is
+// on its way does not wait for others to be still. Steps that waited only for the budget
+// of a round go on waiting for a whole one.
 func (r Round) Motion() (subjects []identity.Subject, at time.Time) {
 	add := func(s identity.Subject) {
-		if !s.IsZero() && !slices.Contains(subjects, s) {
+		if !s.IsZero() && !slices.Contains(subjects, s) && len(subjects) < crowd {
 			subjects = append(subjects, s)
 		}
 	}
 	for _, o := range r.Outcomes {
-		if o.Wrote() && len(subjects) < crowd {
+		again := (o.Result == Failed || o.Result == Skipped) && (o.Remedy == remedy.Retry || o.Remedy == remedy.Replan)
+		if o.Wrote() || again && (o.Step.Effect == plan.Cross || o.Step.Rescue) {
 			add(o.Step.Subject)
 		}
 	}
-	if len(subjects) > 0 {
-		return subjects, time.Time{}
-	}
+	soon := len(subjects) > 0
 	holds := slices.DeleteFunc(slices.Clone(r.Plan.Holds), func(h plan.Hold) bool {
 		return !h.Waits() || h.Reason == plan.ChangeBudget || h.Subject.IsZero()
 	})
 	slices.SortStableFunc(holds, func(a, b plan.Hold) int { return a.NotBefore.Compare(b.NotBefore) })
 	for _, h := range holds {
-		if len(subjects) < crowd {
-			add(h.Subject)
-		}
+		add(h.Subject)
 	}
-	if len(holds) > 0 {
+	if len(holds) > 0 && !soon {
 		at = holds[0].NotBefore
 	}
 	return subjects, at
