@@ -28,6 +28,8 @@ type Options struct {
 	Consistency awsd.Consistency
 	// WebhookDelay is how late the webhook sees writes.
 	WebhookDelay time.Duration
+	// Behave says how a pod behaves; nil is [actors.DefaultBehaviour].
+	Behave func(*corev1.Pod) actors.Behaviour
 }
 
 // World is AWS, Kubernetes and time. Make one with [Load].
@@ -71,7 +73,7 @@ func Load(data []byte, o Options) (*World, error) {
 	w.AWS.PublishKeys(w.Issuer, w.Kube.Keys)
 	w.Kube.Observe(w.Webhook.Observe)
 	w.Kube.SetAdmission(actors.Admissions{actors.FargateAdmission{Profiles: func() []actors.FargateProfile { return profiles(s) }}, w.Webhook})
-	w.Life = actors.NewLife(actors.LifeOptions{Client: w.Client("kube-controller-manager"), Clock: w.Clock, Look: w.Webhook.Look, Region: w.Region})
+	w.Life = actors.NewLife(actors.LifeOptions{Client: w.Client("kube-controller-manager"), Clock: w.Clock, Look: w.Webhook.Look, Behave: o.Behave, Region: w.Region})
 	if err := w.play(s, start); err != nil {
 		return nil, errors.Join(err, w.AWS.Close())
 	}

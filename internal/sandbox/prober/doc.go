@@ -17,7 +17,7 @@
 //
 // It reads no environment, and connects to the double and the agents only. What a
 // container reads from files of its own, such as a profile, it does not see; variables
-// that come from Secrets count as set. Only tests import it.
+// that come from Secrets count as set. Tests import it, and the sandbox's own fleet.
 //
 //	p := prober.New(prober.Options{Client: client, Clock: clock, Region: "eu-west-1", Endpoint: world.URL, Agents: fleet})
 //	defer p.Close()
