@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"golang.org/x/time/rate"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
@@ -45,6 +46,9 @@ type Options struct {
 	SessionLife         time.Duration                              // in place of the six hours that credentials of Pod Identity live, for tests and the sandbox
 	Limits              observe.Limits                             // of what is asked; the observer's defaults where zero
 }
+
+// Unlimited are [Options.Limits] without a rate, for a world with a time of its own.
+func Unlimited() observe.Limits { return observe.Limits{EKS: rate.Inf, IAM: rate.Inf} }
 
 // Desired says where Git is read from: directories of a working tree, or a ref of a
 // repository and paths in it.

@@ -108,6 +108,13 @@ func (s *Syncer) Rest(ctx context.Context, limit time.Duration, seen func(report
 	return s.loop.Rest(ctx, limit, s.opts.Sleep, seen)
 }
 
+// Run makes rounds as the daemon does, until the context ends, and returns its cause: whole
+// ones at an interval, and more for what is on its way. Failed is told of each that could
+// not be made.
+func (s *Syncer) Run(ctx context.Context, interval time.Duration, seen func(report.Round), failed func(error)) error {
+	return s.loop.Run(ctx, lsync.Schedule{Interval: interval, Sleep: s.opts.Sleep, Seen: seen, Failed: failed})
+}
+
 // newApplier builds the only code that can write.
 func newApplier(r *Reader, cluster identity.Cluster, mode desired.Mode, o Options) *apply.Applier {
 	c := r.clients
