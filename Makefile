@@ -85,7 +85,7 @@ e2e: $(CLUSTER) ## tests on a real Kubernetes control plane, with the race detec
 	@LANYARD_E2E=1 LANYARD_TESTCLUSTER='$(CLUSTER)' CGO_ENABLED=1 go test -race -count=1 -timeout 20m ./test/e2e/...
 
 .PHONY: check
-check: check-format check-modules check-vet check-lint check-house check-rules check-fuzz check-schedules ## what CI runs besides: everything below
+check: check-format check-modules check-vet check-lint check-house check-rules check-fuzz check-schedules check-migration ## what CI runs besides: everything below
 	$(say) 'all good'
 
 .PHONY: check-format
@@ -127,6 +127,11 @@ check-rules: ## promtool: alert rules and their unit tests
 	@command -v promtool >/dev/null || { echo 'make check-rules: promtool is missing: apt-get install --no-install-recommends prometheus, or see https://prometheus.io/download' >&2; exit 1; }
 	@promtool check rules deploy/prometheus/rules.yaml
 	@cd deploy/prometheus && promtool test rules rules_test.yaml
+
+.PHONY: check-migration
+check-migration: ## a small fleet moves and comes back while every pod is probed; and again with processes that end
+	$(say) 'TestMigration in cmd/lanyard/internal/cli'
+	@LANYARD_MIGRATION=1 go test -count=1 -timeout 20m -run '^TestMigration' ./cmd/lanyard/internal/cli
 
 .PHONY: check-fuzz
 check-fuzz: ## five seconds of each fuzz target

@@ -18,6 +18,7 @@ import (
 	"github.com/lanyard-io/lanyard/internal/app"
 	"github.com/lanyard-io/lanyard/internal/sandbox"
 	"github.com/lanyard-io/lanyard/internal/sandbox/awsd"
+	"github.com/lanyard-io/lanyard/internal/sandbox/fleet"
 	"github.com/lanyard-io/lanyard/internal/sandbox/gitd"
 	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/report"
@@ -25,26 +26,29 @@ import (
 
 type scenario struct {
 	about string
+	open  func(context.Context, World, *voice) (*stage, error)
 	play  func(context.Context, *stage) error
+	json  bool // it can answer in JSON
 }
 
 // scenarios are what the sandbox can play, by name.
 func scenarios() map[string]scenario {
 	return map[string]scenario{
-		"demo":  {"drift on all four planes is found and repaired; then nothing more is written", demo},
-		"fleet": {"the example fleet as it is: what differs, and nothing is changed", showFleet},
+		"demo":      {"drift on all four planes is found and repaired; then nothing more is written", openStage, demo, false},
+		"fleet":     {"the example fleet as it is: what differs, and nothing is changed", openStage, showFleet, false},
+		"migration": {"a mixed fleet moves from IRSA to Pod Identity and back while every pod is probed", openMigration, playMigration, true},
 	}
 }
 
 func newSandbox(world World, talk *voice) *cobra.Command {
 	var (
-		name string
-		keep bool
+		name, output string
+		keep         bool
 	)
 	names := slices.Sorted(maps.Keys(scenarios()))
 	var about strings.Builder
 	for _, n := range names {
-		fmt.Fprintf(&about, "\n  %-6s  %s", n, scenarios()[n].about)
+		fmt.Fprintf(&about, "\n  %-9s  %s", n, scenarios()[n].about)
 	}
 	cmd := &cobra.Command{
 		Use:   "sandbox",
@@ -58,6 +62,9 @@ Scenarios:` + about.String() + `
 Exit code 0: the scenario came out as it must. 1: it did not.`,
 		Example: `  lanyard sandbox --scenario demo
 
+  # Move some fifty workloads to Pod Identity and back; in numbers, for a program.
+  lanyard sandbox --scenario migration -o json
+
   # Leave AWS running, and look at it with the AWS CLI.
   lanyard sandbox --scenario fleet --keep`,
 		Args: cobra.NoArgs,
@@ -66,10 +73,14 @@ Exit code 0: the scenario came out as it must. 1: it did not.`,
 			if !known {
 				return fmt.Errorf("no scenario %q: there are %s", name, strings.Join(names, ", "))
 			}
-			s, err := openStage(world, talk)
+			if output != "table" && (output != "json" || !one.json) {
+				return fmt.Errorf("no output %q of scenario %s: write -o table, or -o json with --scenario migration", output, name)
+			}
+			s, err := one.open(cmd.Context(), world, talk)
 			if err != nil {
 				return err
 			}
+			s.output = output
 			defer s.close()
 			if err := one.play(cmd.Context(), s); err != nil {
 				return err
@@ -85,6 +96,7 @@ Exit code 0: the scenario came out as it must. 1: it did not.`,
 		},
 	}
 	cmd.Flags().StringVar(&name, "scenario", "demo", "what to play: "+strings.Join(names, ", "))
+	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, or json of scenario migration")
 	cmd.Flags().BoolVar(&keep, "keep", false, "leave AWS running afterwards, until interrupted")
 	_ = cmd.RegisterFlagCompletionFunc("scenario", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
@@ -99,9 +111,11 @@ type stage struct {
 	repo   *gitd.Repo
 	commit string
 	dir    string
+	output string
+	fleet  *fleet.Fleet // of scenario migration: its world is the stage's
 }
 
-func openStage(out World, talk *voice) (*stage, error) {
+func openStage(_ context.Context, out World, talk *voice) (*stage, error) {
 	facts, err := live.DecodeFacts(examples.Live)
 	if err != nil {
 		return nil, err
@@ -136,21 +150,31 @@ func (s *stage) furnish() error {
 			return err
 		}
 	}
+	if err := s.repository(); err != nil {
+		return err
+	}
 	var err error
-	if s.dir, err = os.MkdirTemp("", "lanyard-sandbox-"); err != nil {
-		return err
-	}
-	if s.repo, err = gitd.Init(filepath.Join(s.dir, "fleet.git")); err != nil {
-		return err
-	}
 	by := gitd.By(s.world.Clock.Now())
 	by.Message = "Declare the fleet."
 	s.commit, err = s.repo.Import("main", examples.Fleet(), by)
 	return err
 }
 
+// repository makes an empty one on disk.
+func (s *stage) repository() (err error) {
+	if s.dir, err = os.MkdirTemp("", "lanyard-sandbox-"); err != nil {
+		return err
+	}
+	s.repo, err = gitd.Init(filepath.Join(s.dir, "fleet.git"))
+	return err
+}
+
 func (s *stage) close() {
-	if err := errors.Join(s.world.Close(), os.RemoveAll(s.dir)); err != nil {
+	world := s.world.Close
+	if s.fleet != nil {
+		world = s.fleet.Close
+	}
+	if err := errors.Join(world(), os.RemoveAll(s.dir)); err != nil {
 		s.talk.say("clean up: %v", err)
 	}
 }
