@@ -479,8 +479,7 @@ func (m *mover) rollback() {
 			m.next.Move.Let = append(m.next.Move.Let, side)
 		}
 	}
-	switch {
-	case m.next.Standing.Armed == to: // whosever the mark: pods on the other side are exposed
+	if m.next.Standing.Armed == to { // whosever the mark: pods on the other side are exposed
 		if !bugs.On("leave the exposed") {
 			m.moveOver(to, true)
 		}

@@ -48,12 +48,11 @@ func roundOf(t *testing.T, w *world, mappings ...desired.Mapping) (plan.Plan, ma
 	for _, s := range p.Steps { // as the applier takes them: each guarded by what the one before left
 		var role string
 		var edit func(*trust.Document) (trust.Edit, error)
-		switch a := s.Action.(type) {
-		case plan.PutTrustStatement:
+		if a, is := s.Action.(plan.PutTrustStatement); is {
 			role, edit = a.Role.Name, func(d *trust.Document) (trust.Edit, error) { return d.Add(a.Grant, a.Quota) }
-		case plan.RevokeTrust:
+		} else if a, is := s.Action.(plan.RevokeTrust); is {
 			role, edit = a.Role.Name, func(d *trust.Document) (trust.Edit, error) { return d.Remove(a.Request) }
-		default:
+		} else {
 			continue
 		}
 		doc, err := trust.Parse(left[role])
