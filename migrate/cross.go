@@ -231,6 +231,8 @@ func (m *mover) roll(o owner, to identity.Mechanism) {
 			return
 		}
 		m.evict(o, youngest(o.old), to, false, "the rest of its owner is on "+to.String()+" already")
+	case !slices.ContainsFunc(o.old, ready) && slices.ContainsFunc(o.old, func(p live.Pod) bool { return m.now().Sub(p.CreatedAt) < readyWithin }):
+		m.wait("%s: none of its pods is ready yet", o)
 	case !slices.ContainsFunc(o.old, ready):
 		m.say(plan.Waiting, time.Time{}, "%s: none of its pods is ready on %s, so none would show whether %s is as good", o, other(to), to)
 	case len(o.old) == 1 && o.rolls() && o.w.Kind == "Deployment" && !m.restarted(o, to):
