@@ -97,3 +97,34 @@ func TestDaemonShowsMoves(t *testing.T) {
 		t.Errorf("%d Events of %d steps", n, len(steps))
 	}
 }
+
+// TestPauseStopsMoves: migration.pause stops a daemon's steps forward without a restart,
+// its status says so, and the move goes on when the pause is taken away.
+func TestPauseStopsMoves(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	if err := r.World.Kube.SeedManifests(rights.Place{Namespace: "lanyard", ServiceAccount: "lanyard"}.Admission()); err != nil {
+		t.Fatal(err)
+	}
+	r.setConfig(t, "mode: repair", "mode: migrate\nmigration: {pause: true}")
+	r.commit(t, map[string]string{"demo/s3-reader.yaml": mapping("pod-identity")})
+	d := r.start(t, func(o *app.DaemonOptions) { o.Kube = r.Client("system:serviceaccount:lanyard:lanyard") })
+	look := func() (m app.Moving, moves bool) {
+		s, _, err := app.RemoteStatus(t.Context(), "http://"+d.Addr().String(), apiToken)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(s.Moving, func(m app.Moving) bool { return m.Namespace+"/"+m.ServiceAccount == "demo/s3-reader" })
+		if i < 0 {
+			return m, false
+		}
+		return s.Moving[i], true
+	}
+	r.settled(t, d)
+	m, moves := look()
+	if !moves || m.Phase != "pending" || len(m.Holds) != 1 || m.Holds[0].Reason != "paused" || slices.Contains(r.identityWrites(), "eks:CreatePodIdentityAssociation") {
+		t.Errorf("paused: %+v, wrote %v", m, r.identityWrites())
+	}
+	r.setConfig(t, "migration: {pause: true}", "")
+	r.until(t, "crossed", func() bool { m, moves := look(); return moves && m.Phase == "crossing" })
+}
