@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
@@ -23,6 +24,7 @@ type gate struct {
 	*httptest.Server
 	mu     sync.Mutex
 	before map[string]func() // by ServiceAccount; each runs once
+	deaths *deaths           // of whom asks; nil if it lives
 }
 
 // gated lets the daemons that are run from now on ask through a gate.
@@ -44,6 +46,17 @@ func (o *operator) gated() *gate {
 	g.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if first := g.take(r); first != nil {
 			first()
+		}
+		if g.deaths != nil {
+			switch g.deaths.at(written(r)) {
+			case dies:
+				panic(http.ErrAbortHandler)
+			case diesAfter:
+				proxy.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithoutCancel(r.Context())))
+				g.deaths.kill()
+				panic(http.ErrAbortHandler)
+			case lives:
+			}
 		}
 		proxy.ServeHTTP(w, r)
 	}))

@@ -369,12 +369,18 @@ func (m *moving) changes() (out []string) {
 			what = name
 		}
 		if c.Operation == "CreatePodIdentityAssociation" {
-			_, after, _ := strings.Cut(c.Params, "serviceAccount=")
-			what, _, _ = strings.Cut(after, " ")
+			what = associated(c)
 		}
 		out = append(out, c.Operation+" "+what)
 	}
 	return out
+}
+
+// associated is the ServiceAccount that a call makes an association for.
+func associated(c awsd.Call) string {
+	_, after, _ := strings.Cut(c.Params, "serviceAccount=")
+	name, _, _ := strings.Cut(after, " ")
+	return name
 }
 
 // judge tells the prober of the deletes, and returns its books, in which nothing is broken.
