@@ -129,9 +129,9 @@ check-rules: ## promtool: alert rules and their unit tests
 	@cd deploy/prometheus && promtool test rules rules_test.yaml
 
 .PHONY: check-migration
-check-migration: ## a small fleet moves and comes back while every pod is probed; and again with processes that end
+check-migration: ## a small fleet moves and comes back while every pod is probed; again with processes that end, and with deliberate bugs
 	$(say) 'TestMigration in cmd/lanyard/internal/cli'
-	@LANYARD_MIGRATION=1 go test -count=1 -timeout 20m -run '^TestMigration' ./cmd/lanyard/internal/cli
+	@LANYARD_MIGRATION=1 go test -tags bugs -count=1 -timeout 20m -run '^TestMigration' ./cmd/lanyard/internal/cli
 
 .PHONY: check-fuzz
 check-fuzz: ## five seconds of each fuzz target

@@ -40,7 +40,7 @@ func TestStill(t *testing.T) {
 		t.Errorf("%+v", j)
 	}
 	strays, rests, err := f.Strays(t.Context())
-	if err != nil || rests[Settled] != 11 || rests[Kept] != 1 || len(strays) != 2 ||
+	if err != nil || rests[Settled] != 12 || rests[Kept] != 1 || len(strays) != 2 ||
 		!strings.Contains(strays[0], "idle") || !strings.Contains(strays[1], "the mark of a rollback is missing") {
 		t.Errorf("strays %q, rests %v, %v", strays, rests, err)
 	}

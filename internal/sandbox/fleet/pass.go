@@ -43,6 +43,7 @@ type watch struct {
 	exposed  map[Subject]time.Time     // since when; by the delete of an association
 	pods     map[Subject][]*corev1.Pod // that run or are about to
 	was      map[Subject]string        // which pods ran at the last probe
+	stands   map[stand]time.Time       // since when lanyard has let a side be used
 	visits   []visit                   // that are to come
 	visited  int
 	turn     int
@@ -50,6 +51,12 @@ type watch struct {
 	crashing bool             // a pod crash-loops: its kubelet tells nobody when it tries again
 	restarts map[string]string
 	tally    Tally
+}
+
+// stand is one thing that a ServiceAccount's side needs: trust for it, or the annotation.
+type stand struct {
+	Subject
+	what string
 }
 
 // visit lets a pod be admitted, or scales back.
@@ -88,7 +95,7 @@ func (t Tally) clone() Tally {
 
 // begin lets the workloads come up, and sees that all of them have credentials.
 func (f *Fleet) begin(ctx context.Context) error {
-	f.watch = watch{wants: IRSA, pairs: map[string]Subject{}, windows: map[Subject]time.Time{}, exposed: map[Subject]time.Time{}, was: map[Subject]string{}, restarts: map[string]string{},
+	f.watch = watch{wants: IRSA, pairs: map[string]Subject{}, windows: map[Subject]time.Time{}, exposed: map[Subject]time.Time{}, was: map[Subject]string{}, stands: map[stand]time.Time{}, restarts: map[string]string{},
 		tally: Tally{Created: map[Subject]int{}, Deleted: map[Subject]int{}, Trust: map[string]int{}, Annotated: map[Subject]int{}, Rollouts: map[string]int{}}}
 	if err := f.World.Pass(ctx, 2*time.Minute); err != nil {
 		return err
@@ -282,9 +289,10 @@ func (f *Fleet) note(ctx context.Context) error {
 		}
 		switch c.Operation {
 		case "UpdateAssumeRolePolicy":
-			f.trusted(c.Account, c.Resource)
+			f.trusted(c.Account, c.Resource, c.Time)
 		case "CreatePodIdentityAssociation":
 			s := Subject{parameter(c.Params, "namespace"), parameter(c.Params, "serviceAccount")}
+			f.settled(s, c.Time, "its association was made", trustFor(PodIdentity))
 			f.tally.Created[s]++
 			f.open(s)
 		case "DeletePodIdentityAssociation":
@@ -300,6 +308,9 @@ func (f *Fleet) note(ctx context.Context) error {
 		switch {
 		case c.Resource == "serviceaccounts":
 			s := Subject{c.Namespace, c.Name}
+			if err := f.annotated(ctx, s, c.At); err != nil {
+				return err
+			}
 			f.tally.Annotated[s]++
 			f.open(s)
 		case c.Resource == "pods/eviction":
@@ -335,11 +346,57 @@ func (f *Fleet) open(s Subject) {
 	f.visits = append(f.visits, visit{at: now, subject: s}, visit{at: now.Add(f.o.Late / 2), subject: s})
 }
 
-func (f *Fleet) trusted(account, role string) {
+func (f *Fleet) trusted(account, role string, at time.Time) {
 	for _, s := range subjects(f.Workloads) {
-		if arn := f.of(s)[0].Role; arn == roleARN(account, role) {
-			f.tally.Trust[arn]++
-			f.open(s)
+		arn := f.of(s)[0].Role
+		if arn != roleARN(account, role) {
+			continue
+		}
+		f.tally.Trust[arn]++
+		f.open(s)
+		now, _ := f.AWS.Role(arn)
+		for _, side := range []Side{IRSA, PodIdentity} {
+			f.since(stand{s, trustFor(side)}, trusts(now.Trust, side, s), at)
+		}
+	}
+}
+
+func (f *Fleet) annotated(ctx context.Context, s Subject, at time.Time) error {
+	account, err := f.kube.CoreV1().ServiceAccounts(s.Namespace).Get(ctx, s.ServiceAccount, metav1.GetOptions{})
+	if err == nil {
+		f.since(stand{s, annotation}, account.Annotations[actors.RoleARNAnnotation] != "", at)
+	}
+	return err
+}
+
+const annotation = "the annotation"
+
+func trustFor(s Side) string { return "the trust for " + string(s) }
+
+// since notes from when on something stands. What has stood from the start has no time.
+func (f *Fleet) since(what stand, stands bool, at time.Time) {
+	before, known := f.stands[what]
+	switch {
+	case !stands:
+		f.stands[what] = gone
+	case known && before.Equal(gone):
+		f.stands[what] = at
+	case !known && what.what == trustFor(PodIdentity): // nobody had it at the start
+		f.stands[what] = at
+	}
+}
+
+// gone is the time of what does not stand.
+var gone = time.Unix(0, 0)
+
+// settle is how long a side must have stood before a pod may depend on it (law 6).
+const settle = time.Minute
+
+// settled sees that what a crossing rests on has stood long enough.
+func (f *Fleet) settled(s Subject, at time.Time, what string, on ...string) {
+	for _, one := range on {
+		if since, known := f.stands[stand{s, one}]; known && (since.Equal(gone) || at.Sub(since) < settle) {
+			f.wrong("%s of %s, and %s had not stood for %s", what, s, one, settle)
 		}
 	}
 }
@@ -357,6 +414,12 @@ func (f *Fleet) deleted(ctx context.Context, s Subject, at time.Time) error {
 	if f.wants == PodIdentity && !rollback {
 		f.wrong("the association of %s was deleted, though it works and Git wants it", s)
 		return nil
+	}
+	f.settled(s, at, "the association went", trustFor(IRSA), annotation)
+	if !rollback && slices.ContainsFunc(f.pods[s], func(p *corev1.Pod) bool {
+		return onItsOwn(p) && side(p) == PodIdentity && p.CreationTimestamp.Time.Before(at)
+	}) {
+		f.wrong("the association of %s was deleted under a pod that nobody makes again", s)
 	}
 	f.exposed[s] = at
 	f.prober.Deleted(s.Namespace, s.ServiceAccount, at, rollback && f.wants == PodIdentity)

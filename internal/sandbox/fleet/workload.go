@@ -123,8 +123,8 @@ func catalogue(small bool) []Workload {
 		add(Workload{Namespace: "shared", Kind: "Deployment", Name: "worker", ServiceAccount: "app", Replicas: 3})
 		add(Workload{Namespace: "shared", Kind: "CronJob", Name: "sweep", ServiceAccount: "site", Replicas: 1})
 		add(Workload{Namespace: "shared", Kind: "Deployment", Name: "site", Replicas: 2})
-		add(Workload{Namespace: "batch", Kind: "Job", Name: "import", Replicas: 1})
 	}
+	add(Workload{Namespace: "batch", Kind: "Job", Name: "import", Replicas: 1})
 	for i := range n.kept {
 		add(kept(i))
 	}
@@ -137,7 +137,7 @@ func catalogue(small bool) []Workload {
 // kept is the i-th workload that Pod Identity cannot serve.
 func kept(i int) Workload {
 	why := []string{"fargate", "cross-account-role", "windows", "chained-role"}[i%4]
-	w := Workload{Kind: "Deployment", Replicas: 2, Why: why, Auto: true, Name: fmt.Sprintf("%s-%d", strings.TrimSuffix(why, "-role"), i/4+1), Namespace: "stays"}
+	w := Workload{Kind: "Deployment", Replicas: 2, Why: why, Auto: i%2 == 1, Name: fmt.Sprintf("%s-%d", strings.TrimSuffix(why, "-role"), i/4+1), Namespace: "stays"}
 	switch why {
 	case "fargate":
 		w.Namespace = fargateNamespace
@@ -164,7 +164,7 @@ func (f *Fleet) Files(to Side) map[string]string {
 	for _, s := range subjects(f.Workloads) {
 		w := f.of(s)[0]
 		mechanism := string(to)
-		if w.Auto && (to == PodIdentity || w.Why != "") {
+		if w.Auto && (to == PodIdentity || w.Why != "") { // of the others that stay, Git asks for what cannot be
 			mechanism = "auto"
 		}
 		more := ""

@@ -266,7 +266,7 @@ func (m *migration) show() error {
 	a := m.answer()
 	var errs []error
 	if broken := m.fleet.Judge().Broken; a.Failed > 0 || len(broken) > 0 {
-		errs = append(errs, fmt.Errorf("law 1 is broken: %d requests for credentials failed that must not have", a.Failed))
+		errs = append(errs, fmt.Errorf("%d requests for credentials failed that must not have; what went wrong follows", a.Failed))
 		for _, one := range broken[:min(len(broken), 20)] {
 			errs = append(errs, errors.New(one))
 		}

@@ -21,7 +21,6 @@ func asked(t *testing.T) {
 	if os.Getenv("LANYARD_MIGRATION") == "" {
 		t.Skip("LANYARD_MIGRATION is not set: make check-migration runs it")
 	}
-	t.Parallel()
 }
 
 // sized is the scenario with a fleet of some size.
@@ -44,6 +43,7 @@ func sized(t *testing.T, o fleet.Options) (*migration, *bytes.Buffer) {
 // access, and the workload that cannot use Pod Identity is taken back.
 func TestMigration(t *testing.T) {
 	asked(t)
+	t.Parallel()
 	m, out := sized(t, fleet.Options{Small: true})
 	if err := m.play(t.Context()); err != nil {
 		t.Error(err)
@@ -51,7 +51,7 @@ func TestMigration(t *testing.T) {
 	if err := m.show(); err != nil {
 		t.Error(err)
 	}
-	for _, want := range []string{`"workloads":14,`, `"settled":23,`, `"keptOnIRSA":2,`, `"rolledBack":1,`, `"holds":2,`, `"failedCredentialRequests":0,`} {
+	for _, want := range []string{`"workloads":15,`, `"settled":25,`, `"keptOnIRSA":2,`, `"rolledBack":1,`, `"holds":2,`, `"failedCredentialRequests":0,`} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %s in %s", want, out)
 		}
@@ -70,6 +70,7 @@ func TestMigration(t *testing.T) {
 // one begins. It carries on, and nothing is done twice.
 func TestMigrationKilled(t *testing.T) {
 	asked(t)
+	t.Parallel()
 	run := func(killed func(*migration, report.Round) bool) fleet.Tally {
 		t.Helper()
 		m, _ := sized(t, fleet.Options{Small: true, Still: true, Late: time.Millisecond})
