@@ -138,14 +138,17 @@ func (m *mover) goOn(to identity.Mechanism) {
 // stragglers recreates pods that came up without credentials during the move: nothing is
 // taken away while there are any.
 func (m *mover) stragglers() bool {
-	to := m.j.Wanted
+	any := false
 	for _, o := range m.ownersOf() {
-		if len(m.uninjected(o)) > 0 {
-			m.carry(o, to, false)
-			return true
+		if len(m.uninjected(o)) == 0 {
+			continue
+		}
+		any = true
+		if m.carry(o, m.j.Wanted, false); len(m.next.Move.Steps) > 0 {
+			break
 		}
 	}
-	return false
+	return any
 }
 
 // moveOver moves pods to a side that is armed: one step for one owner.
@@ -178,6 +181,9 @@ func (m *mover) carry(o owner, to identity.Mechanism, rescue bool) {
 	case !o.restartable():
 		if len(o.old) > 0 {
 			m.say(plan.NoRunYet, time.Time{}, "%s has pods on %s, and its next run will be on %s", o, other(to), to)
+		}
+		if bare := m.uninjected(o); len(bare) > 0 {
+			m.say(plan.NoRunYet, time.Time{}, "%s: pod %s has no credentials, and is left to end by itself: nothing is taken away before its next run has some", o, bare[0].Name)
 		}
 	case rescue && len(late) > 0: // they have the variables of a side that nobody answers on
 		if m.shows(o, to) {

@@ -471,6 +471,9 @@ func (f *fleet) round() (until time.Time, busy bool, err error) {
 	if len(f.gaps) == 0 {
 		f.held = p.Holds
 	}
+	if err := f.told(p); err != nil {
+		return until, true, err
+	}
 	for _, step := range p.Steps {
 		if err := f.take(step); errors.Is(err, errCrash) {
 			f.note("%v", err)
@@ -489,6 +492,18 @@ func (f *fleet) round() (until time.Time, busy bool, err error) {
 		}
 	}
 	return until, len(p.Steps) > 0 || !until.IsZero(), nil
+}
+
+// told holds a plan to saying why: whoever is on its way has a step, or a hold. A rollout
+// of an owner's own is nobody's way.
+func (f *fleet) told(p plan.Plan) error {
+	for s, n := range f.next {
+		said := slices.ContainsFunc(p.Steps, func(st plan.Step) bool { return st.Subject == s }) || slices.ContainsFunc(p.Holds, func(h plan.Hold) bool { return h.Subject == s })
+		if own := n.Phase == migrate.PhaseCrossing && !n.Standing.OldWired; !said && !own {
+			return fmt.Errorf("%s is %s, and the plan does not say why nothing is done: %+v", s, n.Phase, n.Standing)
+		}
+	}
+	return nil
 }
 
 // take takes one step, or one of the ways in which it may go wrong.

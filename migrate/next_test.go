@@ -1,6 +1,7 @@
 package migrate_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -205,6 +206,26 @@ func TestNext(t *testing.T) {
 			w.f.Associations[0].CreatedAt = now.Add(-2 * time.Hour)
 			w.pod().Trouble = live.TroubleImage
 		}, "crossing -waiting"},
+		{"a Job's pod came up without credentials, and so did another", soaked, func(w *world, _ *migrate.Course) {
+			job := *w.workload()
+			job.Kind, job.Name = "CronJob", "a-nightly"
+			w.f.Workloads = append(w.f.Workloads, job)
+			w.f.Pods = append(w.f.Pods, *w.pod())
+			w.f.Pods[2].Name, w.f.Pods[2].UID, w.f.Pods[2].Owner = "nightly-1", "n", live.WorkloadRef{Kind: "CronJob", Name: "a-nightly"}
+			w.f.Pods[2].Containers = []live.Container{{Name: "api", Credential: live.CredentialNone}}
+			w.f.Pods[1].Containers = []live.Container{{Name: "api", Credential: live.CredentialNone}}
+		}, "soaking -no-run-yet -no-run-yet +evict-pod"},
+		{"a Job's pod alone came up without credentials", soaked, func(w *world, _ *migrate.Course) {
+			job := *w.workload()
+			job.Kind, job.Name = "CronJob", "a-nightly"
+			w.f.Workloads = append(w.f.Workloads, job)
+			for i, c := range []live.Credential{live.CredentialPodIdentity, live.CredentialNone} { // its last run had them
+				p := *w.pod()
+				p.Name, p.UID, p.Owner = fmt.Sprint("nightly-", i), fmt.Sprint("n", i), live.WorkloadRef{Kind: "CronJob", Name: "a-nightly"}
+				p.Containers = []live.Container{{Name: "api", Credential: c}}
+				w.f.Pods = append(w.f.Pods, p)
+			}
+		}, "narrowing -no-run-yet"},
 		{"its own rollout only", crossing, func(w *world, _ *migrate.Course) { w.m.Migration.Restart = desired.RestartNatural }, "crossing -waiting"},
 		{"a rollout is under way", crossing, func(w *world, _ *migrate.Course) { w.workload().Rolling = true }, "crossing -waiting"},
 		{"a rollout makes pods without credentials", crossing, func(w *world, _ *migrate.Course) {
