@@ -12,7 +12,7 @@ MODULE := github.com/lanyard-io/lanyard
 FUZZTIME ?= 30s
 BENCHTIME ?= 1s
 NIGHTTIME ?= 10m
-SCHEDULES ?= 7000
+SCHEDULES ?= 10000
 
 # The stamp: nearest tag and commit of this checkout. In a shallow clone it is the
 # commit alone; in a tarball, or inside somebody else's repository, there is none.
@@ -139,7 +139,7 @@ check-fuzz: ## five seconds of each fuzz target
 	@.ci/fuzz 5s
 
 .PHONY: check-schedules
-check-schedules: ## law 1 over SCHEDULES (7000) seeded schedules of moving fleets, all cores
+check-schedules: ## law 1 over SCHEDULES (10000) seeded schedules of moving fleets, all cores
 	$(say) '$(SCHEDULES) schedules'
 	@GOGC=400 LANYARD_SCHEDULES=$(SCHEDULES) go test -count=1 -timeout 20m ./migrate -run '^TestSchedules$$'
 

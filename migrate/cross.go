@@ -76,9 +76,6 @@ func (m *mover) ownersOf() []owner { return m.ownersTo(m.j.Wanted) }
 func (m *mover) crossing() {
 	to := m.j.Wanted
 	back := to == identity.IRSA
-	if slices.ContainsFunc(m.j.Pods, m.livesOnOld) && !bugs.On("forget the old side") {
-		m.next.Move.Let = []identity.Mechanism{other(to)} // what they are on must go on working
-	}
 	if !m.next.Standing.Trusted || len(m.differs()) > 0 || m.fails() {
 		return
 	}
@@ -87,19 +84,6 @@ func (m *mover) crossing() {
 		return
 	}
 	m.moveOver(to, back)
-}
-
-// livesOnOld reports whether a pod depends on what the mapping's own role trusts the
-// other side with. One on IRSA shows its role: while Git names another one now, nothing
-// need be written there.
-func (m *mover) livesOnOld(p live.Pod) bool {
-	old := other(m.j.Wanted)
-	if !p.Uses(old) {
-		return false
-	}
-	return old == identity.PodIdentity || slices.ContainsFunc(p.Containers, func(c live.Container) bool {
-		return c.Role == m.m.Role.String() || c.Role == "" && c.Credential != live.CredentialPodIdentity && c.Credential != live.CredentialNone
-	})
 }
 
 // underWay reports whether lanyard is moving the workload: pods are on the side to leave,

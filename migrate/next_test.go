@@ -549,22 +549,6 @@ func TestMarkRemembersTheOneBefore(t *testing.T) {
 	}
 }
 
-// TestLetsOnlyWhatPodsUse: while Git names another role, the one that pods have by IRSA
-// is not what the mapping's role must trust.
-func TestLetsOnlyWhatPodsUse(t *testing.T) {
-	t.Parallel()
-	w := crossing()
-	if _, n := nextOf(t, w, onPods()); len(n.Move.Let) != 1 {
-		t.Errorf("lets %v, want irsa: pods have the role by it", n.Move.Let)
-	}
-	for i := range w.f.Pods {
-		w.f.Pods[i].Containers[0].Role = "arn:aws:iam::" + account + ":role/before"
-	}
-	if words, n := nextOf(t, w, onPods()); len(n.Move.Let) != 0 || words != "crossing +evict-pod" {
-		t.Errorf("%s, lets %v; want a canary, and nothing", words, n.Move.Let)
-	}
-}
-
 // TestSlots: what nobody hurries holds no place that another workload could have.
 func TestSlots(t *testing.T) {
 	t.Parallel()

@@ -138,8 +138,10 @@ func (j *Judged) compareTrust(snap *live.Snapshot, opts Options) {
 	}
 	j.Trust = j.judgeTrust(snap, opts, role, j.Wanted, j.severity(Critical))
 	j.compareWidth(snap, opts, role)
-	if lives := j.LivesOn(); j.inTransition() && lives != identity.None {
-		j.judgeTrust(snap, opts, role, lives, Critical)
+	for _, lives := range j.LivesOn() {
+		if j.inTransition() && lives != j.Wanted {
+			j.judgeTrust(snap, opts, role, lives, Critical)
+		}
 	}
 	for _, mechanism := range []identity.Mechanism{j.Wanted, j.On} {
 		if mechanism == identity.IRSA {
@@ -163,21 +165,23 @@ func (j *Judged) RoleInUse() string {
 	return j.ServiceAccount.Annotations[AnnotationRole]
 }
 
-// LivesOn returns the mechanism by which pods have the mapping's own role now, while
-// another is wanted; None if they have another role, or none.
-func (j *Judged) LivesOn() identity.Mechanism {
+// LivesOn returns the mechanisms by which pods have the mapping's own role now: what one
+// admitted now would be given, and what those that run were. A pod that takes its role
+// from a reference may have it.
+func (j *Judged) LivesOn() (by []identity.Mechanism) {
 	role := j.Mapping.Role.String()
-	if j.RoleInUse() == role {
-		return j.On
+	if j.On != identity.None && j.RoleInUse() == role {
+		by = append(by, j.On)
 	}
-	for _, p := range j.Pods {
-		for _, c := range p.Containers {
-			if c.Role == role {
-				return identity.IRSA
-			}
-		}
+	irsa := slices.ContainsFunc(j.Pods, func(p live.Pod) bool {
+		return slices.ContainsFunc(p.Containers, func(c live.Container) bool {
+			return c.Role == role || c.Role == "" && (c.Credential == live.CredentialIRSA || c.Credential == live.CredentialBoth)
+		})
+	})
+	if irsa && j.On != identity.IRSA || irsa && len(by) == 0 {
+		by = append(by, identity.IRSA)
 	}
-	return identity.None
+	return by
 }
 
 // judgeTrust returns the worst verdict over a mechanism's requests, and records it

@@ -2,8 +2,10 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/lanyard-io/lanyard/internal/bugs"
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/trust"
@@ -18,7 +20,7 @@ type Move struct {
 	// Prepare makes the wanted side ready while the other one is armed: its trust; and
 	// towards IRSA, once that has settled, the annotations.
 	Prepare bool
-	// Let names the sides that the role's trust must let in besides.
+	// Let names the sides that the role's trust must let in besides those that pods live on.
 	Let []identity.Mechanism
 	// Alone leaves the mapping's drift as it is: what Git asks for is not what is
 	// wanted now.
@@ -40,18 +42,20 @@ func (b *builder) move(j *diff.Judged, m Move) {
 	for _, condition := range m.Seen {
 		b.since(condition)
 	}
-	ready := true
-	switch {
-	case m.Alone || j.Class == diff.Transition:
-		if lives := j.LivesOn(); lives != identity.None && lives != j.Wanted {
-			ready = b.repairTrust(j, lives) // what the pods are on must go on working until they are moved
-		}
-	default:
+	mends := !m.Alone && j.Class != diff.Transition
+	if mends {
 		b.mendDrift(j)
 	}
-	for _, side := range m.Let {
-		ready = b.repairTrust(j, side) && ready
+	sides := m.Let
+	for _, side := range j.LivesOn() {
+		if !slices.Contains(sides, side) && !bugs.On("forget the old side") {
+			sides = append(slices.Clip(sides), side)
+		}
 	}
+	if mends || m.Prepare { // the wanted one is seen to apart
+		sides = slices.DeleteFunc(slices.Clone(sides), func(side identity.Mechanism) bool { return side == j.Wanted })
+	}
+	ready := b.keep(j, sides)
 	if m.Prepare {
 		b.prepare(j)
 	}

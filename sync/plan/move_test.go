@@ -86,6 +86,18 @@ func TestMoves(t *testing.T) {
 		{"the old side's trust is gone, and pods are on it", func(s *sim) {
 			s.facts.Roles[0].TrustPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":"sts:AssumeRole"}]}`
 		}, func(*sim) plan.Move { return plan.Move{Steps: []plan.Step{evict}} }, "put-trust-statement", ""},
+		{"pods have another role by the old side", func(s *sim) {
+			s.facts.Roles[0].TrustPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":"sts:AssumeRole"}]}`
+			s.facts.ServiceAccounts[0].Annotations[diff.AnnotationRole] = roleARN("before").String()
+			s.facts.Pods[0].Containers[0].Role = roleARN("before").String()
+		}, func(*sim) plan.Move { return plan.Move{Steps: []plan.Step{evict}} }, "evict-pod", ""},
+		{"pods are on the side that Git asks for, which is not armed, and the move is held", func(s *sim) {
+			s.state.Mappings[0].Mechanism = identity.IRSA
+			own := trust.Grant{Mechanism: identity.PodIdentity, Subject: s.state.Mappings[0].Subject, Cluster: cluster, SessionTags: true}
+			s.facts.Roles[0].TrustPolicy = `{"Version":"2012-10-17","Statement":[` + string(own.Statement()) + `]}`
+			s.facts.Associations = []live.Association{{Namespace: "demo", ServiceAccount: "api", ID: "a-1", Described: true, Role: roleARN("one"),
+				Tags: map[string]string{diff.TagCluster: cluster.ARN(), diff.TagMapping: "demo/api"}}}
+		}, func(*sim) plan.Move { return plan.Move{} }, "put-trust-statement", ""},
 		{"trust that pods live on is not taken away", twoStatements, func(s *sim) plan.Move { return plan.Move{Steps: []plan.Step{drop(s)}} }, "", "in-use"},
 		{"trust that nobody lives on", func(s *sim) {
 			s.facts.Pods, s.facts.ServiceAccounts[0].Annotations = nil, nil

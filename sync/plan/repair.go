@@ -144,10 +144,7 @@ func (b *builder) repair(j *diff.Judged) {
 	case moves:
 		b.move(j, move)
 	case j.Class == diff.Transition:
-		// What the pods are on must go on working until they are moved.
-		if lives := j.LivesOn(); lives != identity.None {
-			b.repairTrust(j, lives)
-		}
+		b.keep(j, j.LivesOn())
 		say(InTransition, diff.PlaneAssociation, "Git asks for %s and the workload is on the other mechanism: mode migrate moves it", j.Wanted)
 	default:
 		b.repairDrift(j)
@@ -190,9 +187,23 @@ func trustCondition(j *diff.Judged) string {
 // to be relied on comes first: the trust policy, then, once that has been seen to
 // allow for settle, the annotation or the association.
 func (b *builder) repairDrift(j *diff.Judged) {
-	if b.mendDrift(j) {
+	forward := b.mendDrift(j)
+	b.keep(j, slices.DeleteFunc(j.LivesOn(), func(side identity.Mechanism) bool { // the wanted one was mended
+		return side == j.Wanted || !b.needed(j.Mapping.Subject, side)
+	}))
+	if forward {
 		b.restartNeeded(j)
 	}
+}
+
+// keep lets sides in that pods live on: what they are on must go on working until they
+// are moved. It reports whether the role's trust does already.
+func (b *builder) keep(j *diff.Judged, sides []identity.Mechanism) (ready bool) {
+	ready = true
+	for _, side := range sides {
+		ready = b.repairTrust(j, side) && ready
+	}
+	return ready
 }
 
 // mendDrift is repairDrift without a word about pods. It reports whether steps forward
