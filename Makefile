@@ -85,7 +85,7 @@ e2e: $(CLUSTER) ## tests on a real Kubernetes control plane, with the race detec
 	@LANYARD_E2E=1 LANYARD_TESTCLUSTER='$(CLUSTER)' CGO_ENABLED=1 go test -race -count=1 -timeout 20m ./test/e2e/...
 
 .PHONY: check
-check: check-format check-modules check-vet check-lint check-house check-rules check-fuzz check-schedules check-migration ## what CI runs besides: everything below
+check: check-format check-modules check-vet check-lint check-house check-rules check-fuzz check-schedules check-bugs check-migration ## what CI runs besides: everything below
 	$(say) 'all good'
 
 .PHONY: check-format
@@ -144,7 +144,7 @@ check-schedules: ## law 1 over SCHEDULES (10000) seeded schedules of moving flee
 	@GOGC=400 LANYARD_SCHEDULES=$(SCHEDULES) go test -count=1 -timeout 20m ./migrate -run '^TestSchedules$$'
 
 .PHONY: check-bugs
-check-bugs: ## each deliberate bug of the mover is found by those schedules (under two minutes)
+check-bugs: ## each deliberate bug of the mover is found by those schedules (seconds)
 	$(say) 'deliberate bugs'
 	@set -o pipefail; GOGC=400 LANYARD_SCHEDULES=$(SCHEDULES) go test -tags bugs -count=1 -timeout 20m -v ./migrate -run '^TestBugsAreFound$$' | grep -vE '^ *(=== |--- PASS)'
 
@@ -162,7 +162,7 @@ golden: ## rewrite golden files; review them as a diff
 	@git status --short -- '*testdata*'
 
 .PHONY: nightly
-nightly: check-bugs ## the long watch: shuffled repeats, fuzzing for NIGHTTIME (10m) each, mutants, other languages, benchmarks
+nightly: ## the long watch: shuffled repeats, fuzzing for NIGHTTIME (10m) each, mutants, other languages, benchmarks
 	$(say) 'tests three times, shuffled'
 	@CGO_ENABLED=1 go test -race -shuffle=on -count=3 -timeout 60m ./...
 	$(say) 'every fault of every call, and a daemon for a thousand rounds'

@@ -414,7 +414,7 @@ func (m *mover) canGoBack() bool {
 	if m.j.Wanted == identity.IRSA {
 		return m.allows(identity.PodIdentity)
 	}
-	return bugs.On("roll back to nothing") || m.j.ServiceAccount.Annotations[diff.AnnotationRole] == m.m.Role.String() && m.allows(identity.IRSA)
+	return m.j.ServiceAccount.Annotations[diff.AnnotationRole] == m.m.Role.String() && m.allows(identity.IRSA)
 }
 
 // allows reports whether the role's trust lets a side in.
