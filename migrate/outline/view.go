@@ -3,7 +3,6 @@ package outline
 import (
 	"bytes"
 	"cmp"
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"html/template"
@@ -11,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/lanyard-io/lanyard/migrate"
 	"github.com/lanyard-io/lanyard/sync/report"
@@ -22,13 +20,6 @@ type View struct {
 	Wide  bool         // role, declaration, warnings and holds too
 	Waves bool         // only those that wait to move, in the order of their waves
 	Paint report.Paint // nil: as it is
-}
-
-func (v View) paint(s report.Style, text string) string {
-	if v.Paint == nil {
-		return text
-	}
-	return v.Paint(s, text)
 }
 
 // columns of a workload, in order; a wide view has all.
@@ -52,7 +43,7 @@ func (v View) cells(w Workload) []string {
 		cells = append(cells, w.Declared, w.Role, named(w.Warnings), named(w.Holds))
 	}
 	for i, c := range cells {
-		cells[i] = cmp.Or(report.Printable(report.Clip(c)), "-") // a role may be whatever an annotation says
+		cells[i] = cmp.Or(report.Cell(c), "-") // a role may be whatever an annotation says
 	}
 	return cells
 }
@@ -114,40 +105,22 @@ func (s Summary) line() string {
 
 // Table writes a line for each workload, and the summary.
 func (o Outline) Table(w io.Writer, v View) error {
-	rows := [][]string{v.columns()}
-	shown := v.shown(o)
-	for _, one := range shown {
-		rows = append(rows, v.cells(one))
-	}
-	widths := make([]int, len(rows[0]))
-	for _, r := range rows {
-		for i, c := range r {
-			widths[i] = max(widths[i], utf8.RuneCountInString(c))
-		}
-	}
+	rows, shown := v.rows(o), v.shown(o)
 	verdict := slices.Index(rows[0], "VERDICT")
 	var b strings.Builder
-	for n, r := range rows {
-		var line strings.Builder
-		for i, c := range r {
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c))
-			if n > 0 && i == verdict {
-				c = v.paint(styleOf(shown[n-1].Verdict), c)
-			}
-			line.WriteString(c)
-			if i < len(r)-1 {
-				line.WriteString(pad + "  ")
-			}
+	report.Columns(&b, rows, func(row, column int, text string) string {
+		if row == 0 || column != verdict {
+			return text
 		}
-		b.WriteString(line.String() + "\n")
-	}
+		return v.Paint.On(styleOf(shown[row-1].Verdict), text)
+	})
 	if len(shown) == 0 {
 		b.Reset()
 		b.WriteString("nothing to show\n")
 	}
 	fmt.Fprintf(&b, "\n%s\n", o.Summary.line())
 	for _, g := range o.Gaps {
-		fmt.Fprintf(&b, "%s %s\n", v.paint(report.StyleWarning, "not read:"), report.Printable(g.String()))
+		fmt.Fprintf(&b, "%s %s\n", v.Paint.On(report.StyleWarning, "not read:"), report.Printable(g.String()))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -158,41 +131,22 @@ func (o Outline) Text(w io.Writer, v View) error {
 	t := &page{View: v}
 	for i, one := range v.shown(o) {
 		if i > 0 {
-			t.line("")
+			t.Line("")
 		}
 		t.workload(one)
 	}
-	_, err := io.WriteString(w, t.b.String())
+	_, err := io.WriteString(w, t.String())
 	return err
 }
-
-// width is that of prose on a page.
-const width = 100
 
 // page is a text in the making.
 type page struct {
 	View
-	b strings.Builder
-}
-
-func (p *page) line(format string, args ...any) { fmt.Fprintf(&p.b, format+"\n", args...) }
-
-// prose writes text under a label, wrapped and indented.
-func (p *page) prose(indent int, label, text string) {
-	pad := strings.Repeat(" ", indent)
-	if label != "" {
-		label += ": "
-	}
-	for i, l := range report.Wrap(report.Clip(report.Printable(label+text)), width-indent) {
-		if i == 1 {
-			pad += "  "
-		}
-		p.line("%s%s", pad, l)
-	}
+	report.Page
 }
 
 func (p *page) workload(w Workload) {
-	p.line("%s  %s", p.paint(report.StyleStrong, report.Printable(w.Name())), p.paint(styleOf(w.Verdict), w.Verdict.String()))
+	p.Line("%s  %s", p.Paint.On(report.StyleStrong, report.Printable(w.Name())), p.Paint.On(styleOf(w.Verdict), w.Verdict.String()))
 	now := "now on " + cmp.Or(w.Mechanism.String(), "nothing")
 	switch {
 	case w.Declared == "":
@@ -205,19 +159,19 @@ func (p *page) workload(w Workload) {
 	if w.Phase != "" {
 		now += "; phase " + w.Phase
 	}
-	p.prose(2, "", now)
-	p.prose(2, "", "role "+cmp.Or(w.Role, "unknown"))
+	p.Prose(2, "", now)
+	p.Prose(2, "", "role "+cmp.Or(w.Role, "unknown"))
 	p.reasons("why", w.Reasons)
 	p.reasons("held", w.Holds)
 	p.reasons("to know", w.Warnings)
 	for _, g := range w.Gaps {
-		p.prose(2, "not read", g.String())
+		p.Prose(2, "not read", g.String())
 	}
 	for _, r := range w.Trust {
 		if r.After == r.Before {
 			continue // it lets Pod Identity in already
 		}
-		p.prose(2, "", fmt.Sprintf("trust policy with width %s: %d characters, now %d, limit %s%s", r.Width, r.After, r.Before, limit(r.Limit), map[bool]string{false: ": does not fit"}[r.Fits]))
+		p.Prose(2, "", fmt.Sprintf("trust policy with width %s: %d characters, now %d, limit %s%s", r.Width, r.After, r.Before, limit(r.Limit), map[bool]string{false: ": does not fit"}[r.Fits]))
 	}
 	p.legs("what will be done", w.Steps)
 	p.legs("what would be done, if Git asked for pod-identity", w.Would)
@@ -232,16 +186,16 @@ func limit(n int) string {
 
 func (p *page) reasons(label string, list []migrate.Reason) {
 	for _, r := range list {
-		p.line("  %s %s", p.paint(report.StyleStrong, label), string(r.Code))
-		p.prose(4, "", r.Message)
+		p.Line("  %s %s", p.Paint.On(report.StyleStrong, label), string(r.Code))
+		p.Prose(4, "", r.Message)
 		for _, f := range r.Facts {
-			p.prose(6, "", "- "+f.String())
+			p.Prose(6, "", "- "+f.String())
 		}
 		for i, l := range strings.Split(r.Fix, "\n") { // a statement is copied as it is
 			if i == 0 {
-				p.prose(4, "way out", l)
+				p.Prose(4, "way out", l)
 			} else {
-				p.line("%s", strings.TrimRight("      "+report.Printable(l), " "))
+				p.Line("%s", strings.TrimRight("      "+report.Printable(l), " "))
 			}
 		}
 	}
@@ -251,22 +205,22 @@ func (p *page) legs(title string, legs []migrate.Leg) {
 	if len(legs) == 0 {
 		return
 	}
-	p.line("  %s", p.paint(report.StyleStrong, title))
+	p.Line("  %s", p.Paint.On(report.StyleStrong, title))
 	for i, l := range legs {
-		p.prose(4, "", fmt.Sprintf("%d. %s: %s", i+1, l.Phase, l.Do))
+		p.Prose(4, "", fmt.Sprintf("%d. %s: %s", i+1, l.Phase, l.Do))
 		object := l.Object
 		if l.Owner != "" {
 			object += " (made by " + l.Owner + ")"
 		}
-		p.prose(7, "on", object)
+		p.Prose(7, "on", object)
 		if l.Waits != "" {
-			p.prose(7, "waits", l.Waits)
+			p.Prose(7, "waits", l.Waits)
 		}
 		p.change(l.Before, l.After)
 		if len(l.Restarts) > 0 {
-			p.prose(7, "restarts", strings.Join(l.Restarts, ", "))
+			p.Prose(7, "restarts", strings.Join(l.Restarts, ", "))
 		}
-		p.prose(7, "undo", fmt.Sprintf("%s; %d calls", l.Undo, l.Calls))
+		p.Prose(7, "undo", fmt.Sprintf("%s; %d calls", l.Undo, l.Calls))
 	}
 }
 
@@ -278,11 +232,11 @@ func (p *page) change(before, after string) {
 		text := report.Printable(l)
 		switch l[0] {
 		case '-':
-			text = p.paint(report.StyleWarning, text)
+			text = p.Paint.On(report.StyleWarning, text)
 		case '+':
-			text = p.paint(report.StyleGood, text)
+			text = p.Paint.On(report.StyleGood, text)
 		}
-		p.line("       %s", text)
+		p.Line("       %s", text)
 	}
 }
 
@@ -338,64 +292,37 @@ func lines(a, b []string) []string {
 	return out
 }
 
-// formula reports whether a spreadsheet may take a cell for a formula: by its first sign,
-// in the width of East Asian keyboards too, and behind spaces, which some of them trim.
-func formula(cell string) bool {
-	return strings.IndexAny(strings.TrimSpace(cell), "=+-@＝＋－＠") == 0
-}
-
-// CSV writes a line for each workload with all columns, for spreadsheets. A cell that a
-// spreadsheet would take for a formula begins with an apostrophe.
-// Source: https://owasp.org/www-community/attacks/CSV_Injection
+// CSV writes a line for each workload with all columns, for spreadsheets.
 func (o Outline) CSV(w io.Writer, v View) error {
 	v.Wide = true
-	c := csv.NewWriter(w)
+	return report.CSV(w, v.rows(o))
+}
+
+// rows are the table of a view, its head first.
+func (v View) rows(o Outline) [][]string {
 	rows := [][]string{v.columns()}
 	for _, one := range v.shown(o) {
 		rows = append(rows, v.cells(one))
 	}
-	for n, r := range rows {
-		for i, cell := range r {
-			if n == 0 {
-				r[i] = strings.ToLower(cell)
-			} else if cell == "-" {
-				r[i] = ""
-			} else if formula(cell) {
-				r[i] = "'" + cell
-			}
-		}
-		if err := c.Write(r); err != nil {
-			return err
-		}
-	}
-	c.Flush()
-	return c.Error()
+	return rows
 }
 
 // Markdown writes a table for a pull request, and what each workload that is not
 // eligible needs.
 func (o Outline) Markdown(w io.Writer, v View) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "### lanyard plan: cluster %s\n\n%s\n\n", prose(o.Cluster), strings.ReplaceAll(o.Summary.line(), "\n", "  \n"))
-	head := v.columns()
-	b.WriteString("| " + strings.ToLower(strings.Join(head, " | ")) + " |\n|" + strings.Repeat("---|", len(head)) + "\n")
+	fmt.Fprintf(&b, "### lanyard plan: cluster %s\n\n%s\n\n", report.Prose(o.Cluster), strings.ReplaceAll(o.Summary.line(), "\n", "  \n"))
+	report.MarkdownTable(&b, v.rows(o))
 	shown := v.shown(o)
-	for _, one := range shown {
-		cells := v.cells(one)
-		for i, c := range cells {
-			cells[i] = prose(c)
-		}
-		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
-	}
 	for _, one := range shown {
 		if len(one.Reasons) == 0 {
 			continue
 		}
-		fmt.Fprintf(&b, "\n<details><summary>%s: %s</summary>\n\n", prose(one.Name()), one.Verdict)
+		fmt.Fprintf(&b, "\n<details><summary>%s: %s</summary>\n\n", report.Prose(one.Name()), one.Verdict)
 		for _, r := range one.Reasons {
-			fmt.Fprintf(&b, "- **%s**: %s\n", r.Code, prose(r.Message))
+			fmt.Fprintf(&b, "- **%s**: %s\n", r.Code, report.Prose(r.Message))
 			for _, f := range r.Facts {
-				fmt.Fprintf(&b, "  - %s\n", prose(f.String()))
+				fmt.Fprintf(&b, "  - %s\n", report.Prose(f.String()))
 			}
 			way, text, statement := strings.Cut(r.Fix, "\n")
 			fmt.Fprintf(&b, "  - way out: %s\n", report.Inert(way))
@@ -420,9 +347,6 @@ func code(text string) string {
 	return b.String()
 }
 
-// prose makes text from outside harmless in Markdown: nothing of it is markup.
-func prose(s string) string { return report.Inert(report.Clip(s)) }
-
 // HTML writes one page that needs nothing else: no script, no font, no network.
 func (o Outline) HTML(w io.Writer, v View) error {
 	type row struct {
@@ -443,12 +367,7 @@ func (o Outline) HTML(w io.Writer, v View) error {
 	if err != nil {
 		return err
 	}
-	for line := range strings.Lines(b.String()) { // markup is escaped; control characters are not
-		if _, err := io.WriteString(w, report.Printable(strings.TrimSuffix(line, "\n"))+"\n"); err != nil {
-			return err
-		}
-	}
-	return nil
+	return report.HTML(w, b.String())
 }
 
 var sheet = template.Must(template.New("plan").Parse(`<!doctype html>

@@ -174,9 +174,12 @@ func TestSchema(t *testing.T) {
 // TestHostile: what others write into names, tags and policies does no harm in any form.
 func TestHostile(t *testing.T) {
 	t.Parallel()
-	const evil = "=cmd|' /C calc'!A0<script>alert(1)</script>\x1b[31m|`**`"
+	const evil = "=cmd|' /C calc'!A0<script>alert(1)</script>\x1b[31m|`**` @org/team ~~x~~ $x$ https://evil.example/ gh-1 \u202e"
 	w := sound()
 	w.f.ServiceAccounts = append(w.f.ServiceAccounts, live.ServiceAccount{Namespace: evil, Name: evil, Annotations: map[string]string{"eks.amazonaws.com/role-arn": evil}})
+	for i, begins := range []string{"\t", " ", "\u00a0", "＝", "long " + strings.Repeat("x", 1<<18)} {
+		w.f.ServiceAccounts = append(w.f.ServiceAccounts, live.ServiceAccount{Namespace: begins + evil, Name: fmt.Sprint(i), Annotations: map[string]string{"eks.amazonaws.com/role-arn": begins + evil}})
+	}
 	w.role().Tags = map[string]string{evil: evil}
 	w.role().Policies = []live.Policy{{Name: evil, Everywhere: []string{evil}}}
 	w.trust(`{"Sid":"x","Effect":"Allow","Principal":{"AWS":"210987654321","Federated":"=<script>"},"Action":"sts:AssumeRole"}`)
@@ -186,14 +189,22 @@ func TestHostile(t *testing.T) {
 	r := w.audit(t)
 	for _, form := range []string{"table", "text", "md", "csv", "html"} {
 		got := write(t, form, r, audit.View{Wide: true})
-		if strings.Contains(got, "\x1b") {
+		if strings.ContainsAny(got, "\x1b\u202e") {
 			t.Errorf("%s has an escape character", form)
+		}
+		if widest := strings.Repeat("x", 2000); strings.Contains(got, widest) && form != "html" {
+			t.Errorf("%s has a cell of more than 2000 characters", form)
+		}
+		for _, markup := range []string{"@org", "~~x", "$x$", "://evil", "gh-1 "} {
+			if form == "md" && strings.Contains(strings.ReplaceAll(got, `\`+markup, ""), markup) {
+				t.Errorf("%s has %q as it is", form, markup)
+			}
 		}
 		if strings.Contains(got, "<script") && (form == "html" || form == "md") {
 			t.Errorf("%s has the element", form)
 		}
 	}
-	page := write(t, "html", r, audit.View{})
+	page := strings.ReplaceAll(write(t, "html", r, audit.View{}), " https://evil.example/ ", "") // as text
 	for _, outside := range []string{"http://", "https://", "src=", "<link", "@import", "url("} {
 		if strings.Contains(strings.ReplaceAll(page, "https://docs.aws.amazon.com", ""), outside) {
 			t.Errorf("the page has %q", outside)
@@ -206,7 +217,7 @@ func TestHostile(t *testing.T) {
 	quoted := 0
 	for _, row := range rows {
 		for _, cell := range row {
-			if cell != "" && strings.ContainsAny(cell[:1], "=+-@") {
+			if strings.IndexAny(strings.TrimSpace(cell), "=+-@＝") == 0 {
 				t.Errorf("a spreadsheet would run %q", cell)
 			}
 			if strings.HasPrefix(cell, "'=") {

@@ -43,12 +43,7 @@ func (r Report) HTML(w io.Writer, v View) error {
 	if err != nil {
 		return err
 	}
-	for line := range strings.Lines(b.String()) { // markup is escaped; control characters are not
-		if _, err := io.WriteString(w, report.Printable(strings.TrimSuffix(line, "\n"))+"\n"); err != nil {
-			return err
-		}
-	}
-	return nil
+	return report.HTML(w, b.String())
 }
 
 var sheet = template.Must(template.New("audit").Parse(`<!doctype html>

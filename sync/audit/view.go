@@ -2,14 +2,12 @@ package audit
 
 import (
 	"cmp"
-	"encoding/csv"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/sync/report"
@@ -20,13 +18,6 @@ import (
 type View struct {
 	Wide  bool         // all columns
 	Paint report.Paint // nil: as it is
-}
-
-func (v View) paint(s report.Style, text string) string {
-	if v.Paint == nil {
-		return text
-	}
-	return v.Paint(s, text)
 }
 
 // columns of a ServiceAccount, in order; a wide view has all.
@@ -54,9 +45,18 @@ func (v View) cells(w Wired) []string {
 			strings.Join(w.Workloads, ", "), strconv.Itoa(w.Pods), w.Declared, strings.Join(w.Owned, ","))
 	}
 	for i, c := range cells {
-		cells[i] = cmp.Or(report.Printable(c), "-")
+		cells[i] = cmp.Or(report.Cell(c), "-")
 	}
 	return cells
+}
+
+// rows are the table of a view, its head first.
+func (v View) rows(r Report) [][]string {
+	rows := [][]string{v.columns()}
+	for _, one := range r.ServiceAccounts {
+		rows = append(rows, v.cells(one))
+	}
+	return rows
 }
 
 // roleName is the role's name, or what stands in its place.
@@ -171,35 +171,20 @@ func (w Waiver) says() string {
 
 // Table writes a line for each ServiceAccount, what concerns none, and the summary.
 func (r Report) Table(w io.Writer, v View) error {
-	rows := [][]string{v.columns()}
-	for _, one := range r.ServiceAccounts {
-		rows = append(rows, v.cells(one))
-	}
-	widths := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, c := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(c))
-		}
-	}
+	rows := v.rows(r)
 	worst := r.worst()
 	checks := slices.Index(rows[0], "CHECKS")
 	var b strings.Builder
-	for n, row := range rows {
-		var line strings.Builder
-		for i, c := range row {
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(c))
-			if severity, is := trust.Severity(""), false; n > 0 && i == checks {
-				if severity, is = worst[r.ServiceAccounts[n-1].subject()]; is {
-					c = v.paint(styleOf(severity), c)
-				}
-			}
-			line.WriteString(c)
-			if i < len(row)-1 {
-				line.WriteString(pad + "  ")
-			}
+	report.Columns(&b, rows, func(row, column int, text string) string {
+		if row == 0 || column != checks {
+			return text
 		}
-		b.WriteString(line.String() + "\n")
-	}
+		severity, is := worst[r.ServiceAccounts[row-1].subject()]
+		if !is {
+			return text
+		}
+		return v.Paint.On(styleOf(severity), text)
+	})
 	if len(r.ServiceAccounts) == 0 {
 		b.Reset()
 		b.WriteString("no ServiceAccount is wired to a role\n")
@@ -207,7 +192,7 @@ func (r Report) Table(w io.Writer, v View) error {
 	b.WriteByte('\n')
 	for _, f := range r.elsewhere() {
 		if !f.Waived {
-			fmt.Fprintf(&b, "%s %s: %s: %s\n", v.paint(styleOf(f.Severity), string(f.Severity)), report.Printable(f.About()), f.Check, report.Printable(f.Message))
+			fmt.Fprintf(&b, "%s %s: %s: %s\n", v.Paint.On(styleOf(f.Severity), string(f.Severity)), report.Cell(f.About()), f.Check, report.Cell(f.Message))
 		}
 	}
 	fmt.Fprintf(&b, "%s\n", r.Summary.line())
@@ -219,38 +204,20 @@ func (r Report) Table(w io.Writer, v View) error {
 // tail writes what is not known, and waivers that somebody should look at.
 func (r Report) tail(b *strings.Builder, v View) {
 	for _, u := range r.Unknown {
-		fmt.Fprintf(b, "%s %s\n", v.paint(report.StyleWarning, "unknown:"), report.Printable(u.About()+": "+u.Fact))
+		fmt.Fprintf(b, "%s %s\n", v.Paint.On(report.StyleWarning, "unknown:"), report.Cell(u.About()+": "+u.Fact))
 	}
 	for _, w := range r.idle() {
-		fmt.Fprintf(b, "%s\n", report.Printable(w.says()))
+		fmt.Fprintf(b, "%s\n", report.Cell(w.says()))
 	}
 	for _, g := range r.Gaps {
-		fmt.Fprintf(b, "%s %s\n", v.paint(report.StyleWarning, "not read:"), report.Printable(g.String()))
+		fmt.Fprintf(b, "%s %s\n", v.Paint.On(report.StyleWarning, "not read:"), report.Cell(g.String()))
 	}
 }
-
-// width is that of prose.
-const width = 100
 
 // page is a text in the making.
 type page struct {
 	View
-	b strings.Builder
-}
-
-func (p *page) line(format string, args ...any) { fmt.Fprintf(&p.b, format+"\n", args...) }
-
-func (p *page) prose(indent int, label, text string) {
-	pad := strings.Repeat(" ", indent)
-	if label != "" {
-		label += ": "
-	}
-	for i, l := range report.Wrap(report.Printable(label+text), width-indent) {
-		if i == 1 {
-			pad += "  "
-		}
-		p.line("%s%s", pad, l)
-	}
+	report.Page
 }
 
 // Text writes everything in full.
@@ -258,28 +225,28 @@ func (r Report) Text(w io.Writer, v View) error {
 	p := &page{View: v}
 	for _, one := range r.ServiceAccounts {
 		p.serviceAccount(r, one)
-		p.line("")
+		p.Line("")
 	}
 	for _, f := range r.elsewhere() {
-		p.line("%s", p.paint(report.StyleStrong, report.Printable(f.About())))
+		p.Line("%s", p.Paint.On(report.StyleStrong, report.Cell(f.About())))
 		p.finding(f)
-		p.line("")
+		p.Line("")
 	}
-	p.line("%s", r.Summary.line())
+	p.Line("%s", r.Summary.line())
 	for _, w := range r.Waivers {
 		if w.State == InForce {
-			p.prose(0, "", w.says())
+			p.Prose(0, "", w.says())
 		}
 	}
-	r.tail(&p.b, v)
-	_, err := io.WriteString(w, p.b.String())
+	r.tail(&p.Builder, v)
+	_, err := io.WriteString(w, p.String())
 	return err
 }
 
 func (p *page) serviceAccount(r Report, w Wired) {
-	p.line("%s  by %s", p.paint(report.StyleStrong, report.Printable(w.Name())), cmp.Or(w.Mechanism.String(), "a mechanism that is not known"))
+	p.Line("%s  by %s", p.Paint.On(report.StyleStrong, report.Cell(w.Name())), cmp.Or(w.Mechanism.String(), "a mechanism that is not known"))
 	for _, fact := range w.facts() {
-		p.prose(2, fact[0], fact[1])
+		p.Prose(2, fact[0], fact[1])
 	}
 	for _, f := range r.Findings {
 		if f.Namespace == w.Namespace && f.ServiceAccount == w.ServiceAccount {
@@ -340,22 +307,20 @@ func (p *page) finding(f Finding) {
 	if f.Waived {
 		style, head = report.StyleFaint, "waived"
 	}
-	p.line("  %s  %s", p.paint(style, fmt.Sprintf("%-8s", head)), f.Check)
-	p.prose(4, "", f.Message)
+	p.Line("  %s  %s", p.Paint.On(style, fmt.Sprintf("%-8s", head)), f.Check)
+	p.Prose(4, "", f.Message)
 	for _, e := range f.Evidence {
-		p.prose(6, "", "- "+e)
+		p.Prose(6, "", "- "+e)
 	}
 	if f.Waived {
-		p.prose(4, "waived by", f.WaivedBy)
+		p.Prose(4, "waived by", f.WaivedBy)
 		return
 	}
-	p.prose(4, "fix", f.Fix)
+	p.Prose(4, "fix", f.Fix)
 }
 
 // CSV writes a line for each wired ServiceAccount with all columns, and one for each
-// finding that is about none, for spreadsheets. A cell that a spreadsheet would take for
-// a formula begins with an apostrophe.
-// Source: https://owasp.org/www-community/attacks/CSV_Injection
+// finding that is about none, for spreadsheets.
 func (r Report) CSV(w io.Writer) error {
 	v := View{Wide: true}
 	head := append(v.columns(), "CRITICAL", "WARNING", "INFO", "WAIVED")
@@ -387,45 +352,14 @@ func (r Report) CSV(w io.Writer) error {
 		row[slices.Index(head, column)] = "1"
 		rows = append(rows, row)
 	}
-	for i := range head {
-		head[i] = strings.ToLower(head[i])
-	}
-	c := csv.NewWriter(w)
-	if err := c.Write(head); err != nil {
-		return err
-	}
-	for _, row := range rows {
-		for i, cell := range row {
-			switch cell = report.Printable(cell); {
-			case cell == "-":
-				row[i] = ""
-			case cell != "" && strings.ContainsAny(cell[:1], "=+-@\t\r"):
-				row[i] = "'" + cell
-			default:
-				row[i] = cell
-			}
-		}
-		if err := c.Write(row); err != nil {
-			return err
-		}
-	}
-	c.Flush()
-	return c.Error()
+	return report.CSV(w, append([][]string{head}, rows...))
 }
 
 // Markdown writes a table, and every finding, for a wiki or a pull request.
 func (r Report) Markdown(w io.Writer, v View) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "### lanyard audit: cluster %s\n\nAs it was at %s. %s\n\n", escaped(r.Cluster), r.TakenAt.UTC().Format(time.RFC3339), escaped(r.Summary.line()))
-	head := v.columns()
-	b.WriteString("| " + strings.ToLower(strings.Join(head, " | ")) + " |\n|" + strings.Repeat("---|", len(head)) + "\n")
-	for _, one := range r.ServiceAccounts {
-		cells := v.cells(one)
-		for i, c := range cells {
-			cells[i] = escaped(c)
-		}
-		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
-	}
+	fmt.Fprintf(&b, "### lanyard audit: cluster %s\n\nAs it was at %s. %s\n\n", report.Prose(r.Cluster), r.TakenAt.UTC().Format(time.RFC3339), report.Prose(r.Summary.line()))
+	report.MarkdownTable(&b, v.rows(r))
 	about := ""
 	for _, f := range r.Findings {
 		if name := f.About(); name != about {
@@ -433,20 +367,20 @@ func (r Report) Markdown(w io.Writer, v View) error {
 				b.WriteString("\n</details>\n")
 			}
 			about = name
-			fmt.Fprintf(&b, "\n<details><summary>%s</summary>\n\n", escaped(name))
+			fmt.Fprintf(&b, "\n<details><summary>%s</summary>\n\n", report.Prose(name))
 		}
 		head := string(f.Severity)
 		if f.Waived {
 			head = "waived"
 		}
-		fmt.Fprintf(&b, "- %s **%s**: %s\n", head, f.Check, escaped(f.Message))
+		fmt.Fprintf(&b, "- %s **%s**: %s\n", head, f.Check, report.Prose(f.Message))
 		for _, e := range f.Evidence {
-			fmt.Fprintf(&b, "  - %s\n", escaped(e))
+			fmt.Fprintf(&b, "  - %s\n", report.Prose(e))
 		}
 		if f.Waived {
-			fmt.Fprintf(&b, "  - waived by %s\n", escaped(f.WaivedBy))
+			fmt.Fprintf(&b, "  - waived by %s\n", report.Prose(f.WaivedBy))
 		} else {
-			fmt.Fprintf(&b, "  - fix: %s\n", escaped(f.Fix))
+			fmt.Fprintf(&b, "  - fix: %s\n", report.Prose(f.Fix))
 		}
 	}
 	if about != "" {
@@ -466,13 +400,8 @@ func (r Report) Markdown(w io.Writer, v View) error {
 		if i == 0 {
 			b.WriteByte('\n')
 		}
-		b.WriteString("- " + escaped(t) + "\n")
+		b.WriteString("- " + report.Prose(t) + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// escaped makes text from outside harmless in Markdown: nothing of it is markup.
-func escaped(s string) string {
-	return strings.NewReplacer("\\", "\\\\", "|", "\\|", "<", "&lt;", ">", "&gt;", "&", "&amp;", "`", "\\`", "*", "\\*", "_", "\\_", "[", "\\[", "]", "\\]", "@", "&#64;", "#", "&#35;").Replace(report.Printable(s))
 }

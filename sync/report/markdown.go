@@ -34,13 +34,13 @@ func (d Diff) Markdown(w io.Writer) error {
 	title := wouldWrite(d.Mode)
 	p.folded(strings.ToUpper(title[:1])+title[1:], len(d.Steps), func(i int) string {
 		s := d.Steps[i]
-		return fmt.Sprintf("- %s %s: %s\n", s.Effect, code(s.Subject.String()), prose(s.Action.String()))
+		return fmt.Sprintf("- %s %s: %s\n", s.Effect, code(s.Subject.String()), Prose(s.Action.String()))
 	})
-	p.folded("What could not be read", len(d.Gaps), func(i int) string { return "- " + prose(d.Gaps[i].String()) + "\n" })
+	p.folded("What could not be read", len(d.Gaps), func(i int) string { return "- " + Prose(d.Gaps[i].String()) + "\n" })
 	blind := d.blind()
 	p.folded("Mappings with a missing fact", len(blind), func(i int) string {
 		m := blind[i]
-		return fmt.Sprintf("- %s %s: %s\n", code(m.subject()), m.state(), prose(short(strings.Join(m.unknown(), ", "))))
+		return fmt.Sprintf("- %s %s: %s\n", code(m.subject()), m.state(), Prose(short(strings.Join(m.unknown(), ", "))))
 	})
 	p.named("In sync", d.inSync())
 	unmanaged := d.Unmanaged[:min(len(d.Unmanaged), mostNamed)]
@@ -58,10 +58,10 @@ func findingRow(f Finding, state string, short func(string) string) string {
 	who := code(f.subject()) + state
 	where := code(f.Position)
 	if f.Owner != "" {
-		where += "<br>owner: " + prose(f.Owner)
+		where += "<br>owner: " + Prose(f.Owner)
 	}
 	return fmt.Sprintf("| %s | %s | **%s** %s: %s | %s | %s | %s |\n", who, f.Plane, f.Severity, f.Kind,
-		prose(short(f.Message)), code(f.Expected), code(f.Actual), strings.TrimPrefix(where, "<br>"))
+		Prose(short(f.Message)), code(f.Expected), code(f.Actual), strings.TrimPrefix(where, "<br>"))
 }
 
 func holdRow(h plan.Hold, short func(string) string) string {
@@ -69,7 +69,7 @@ func holdRow(h plan.Hold, short func(string) string) string {
 	if !h.Subject.IsZero() {
 		who = code(who)
 	}
-	row := fmt.Sprintf("- %s %s: %s\n", who, h.Reason, prose(short(h.Message)))
+	row := fmt.Sprintf("- %s %s: %s\n", who, h.Reason, Prose(short(h.Message)))
 	if h.Handoff == nil {
 		return row
 	}
@@ -170,9 +170,6 @@ func (p *page) leftOut() {
 		p.write("\n**%s left out here**, because a comment has room for no more: `lanyard diff` prints them all, `-o json` for a program.\n", count(p.left, "row"))
 	}
 }
-
-// prose makes text from outside inert in Markdown, and cuts it where it is too long.
-func prose(s string) string { return Inert(Clip(s)) }
 
 // Inert makes text from outside inert in Markdown: no markup, no mention, no link, no
 // HTML, and no row of a table but its own.

@@ -66,7 +66,7 @@ func (t *printer) outcomes(all []Outcome) {
 		if o.Result != Done {
 			style = StyleWarning
 		}
-		t.f("  %s  %-6s  %s\n", t.p.paint(style, fmt.Sprintf("%-10s", o.Result)), o.Step.Effect, Printable(o.Step.Subject.String()))
+		t.f("  %s  %-6s  %s\n", t.p.On(style, fmt.Sprintf("%-10s", o.Result)), o.Step.Effect, Printable(o.Step.Subject.String()))
 		t.block("", StyleFaint, 14, o.Step.Action.String())
 		if o.Err != nil {
 			t.block("", StyleFaint, 14, o.Err.Error())

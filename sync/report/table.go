@@ -17,13 +17,13 @@ const messageWidth = 100
 func (d Diff) Table(w io.Writer, p Paint) error {
 	t := &printer{w: w, p: p}
 	if len(d.Findings) == 0 {
-		t.f("%s\n", p.paint(StyleGood, d.nothing()))
+		t.f("%s\n", p.On(StyleGood, d.nothing()))
 	} else {
 		t.table(d.rows())
 	}
 	t.f("\n%s\n", d.Summary.line())
 	for _, g := range d.Gaps {
-		t.f("%s %s\n", p.paint(StyleWarning, "not read:"), Clip(Printable(g.String())))
+		t.f("%s %s\n", p.On(StyleWarning, "not read:"), Clip(Printable(g.String())))
 	}
 	return t.err
 }
@@ -68,7 +68,7 @@ func (t *printer) table(rows []row) {
 			}
 			seen := utf8.RuneCountInString(c)
 			if i == 0 && r.style != plain {
-				c = t.p.paint(r.style, c)
+				c = t.p.On(r.style, c)
 			}
 			line.WriteString(c)
 			if i < len(r.cells)-1 {

@@ -29,7 +29,8 @@ const (
 	StyleFaint
 )
 
-func (p Paint) paint(s Style, text string) string {
+// On colours a word; none leaves it as it is.
+func (p Paint) On(s Style, text string) string {
 	if p == nil {
 		return text
 	}
@@ -80,7 +81,7 @@ func (t *printer) f(format string, args ...any) {
 }
 
 // title begins a section.
-func (t *printer) title(style Style, text string) { t.f("\n%s\n", t.p.paint(style, text)) }
+func (t *printer) title(style Style, text string) { t.f("\n%s\n", t.p.On(style, text)) }
 
 // block writes prose from column indent on. On the first line a label stands before it.
 func (t *printer) block(label string, style Style, indent int, text string) {
@@ -90,7 +91,7 @@ func (t *printer) block(label string, style Style, indent int, text string) {
 		if i == 0 && label != "" {
 			body := strings.TrimLeft(label, " ")
 			before := label[:len(label)-len(body)]
-			lead = before + t.p.paint(style, body) + strings.Repeat(" ", max(1, indent-utf8.RuneCountInString(label)))
+			lead = before + t.p.On(style, body) + strings.Repeat(" ", max(1, indent-utf8.RuneCountInString(label)))
 		}
 		t.f("%s%s\n", lead, line)
 	}
@@ -125,7 +126,7 @@ func (t *printer) row(hang int, words ...word) {
 		}
 		column, padding = column+width, width-seen
 		if one.style != plain {
-			text = t.p.paint(one.style, text)
+			text = t.p.On(one.style, text)
 		}
 		t.f("%s", text)
 	}
@@ -174,7 +175,7 @@ func (t *printer) unknown(m Mapping) {
 
 func (t *printer) finding(f Finding) {
 	const indent, values = 11, 21
-	t.f("  %s %s %s\n", t.p.paint(styleOf(f.Severity), fmt.Sprintf("%-8s", f.Severity)), f.Kind, t.p.paint(StyleFaint, "("+string(f.Plane)+")"))
+	t.f("  %s %s %s\n", t.p.On(styleOf(f.Severity), fmt.Sprintf("%-8s", f.Severity)), f.Kind, t.p.On(StyleFaint, "("+string(f.Plane)+")"))
 	t.block("", StyleFaint, indent, t.short(f.Message))
 	if f.Expected != "" || f.Actual != "" {
 		t.block("           expected", StyleFaint, values, cmp.Or(f.Expected, "-"))
@@ -184,7 +185,7 @@ func (t *printer) finding(f Finding) {
 		t.block("           owner", StyleFaint, values, f.Owner)
 	}
 	if f.Position != "" {
-		t.f("           %s\n", t.p.paint(StyleFaint, Clip(Printable(f.Position))))
+		t.f("           %s\n", t.p.On(StyleFaint, Clip(Printable(f.Position))))
 	}
 }
 
@@ -242,7 +243,7 @@ func (t *printer) holds(d Diff, terraform string) {
 			last = who
 		}
 		lines := Wrap(string(h.Reason)+": "+Clip(Printable(t.short(d.news(h)))), textWidth-6)
-		t.f("    %s%s\n", t.p.paint(StyleWarning, string(h.Reason)), strings.TrimPrefix(lines[0], string(h.Reason)))
+		t.f("    %s%s\n", t.p.On(StyleWarning, string(h.Reason)), strings.TrimPrefix(lines[0], string(h.Reason)))
 		for _, line := range lines[1:] {
 			t.f("      %s\n", line)
 		}
@@ -266,7 +267,7 @@ func (t *printer) handoff(h plan.Hold, terraform string) {
 		}
 	}
 	if h.Handoff.HCL != "" {
-		t.f("%s%s\n", indent, t.p.paint(StyleFaint, "(as Terraform: "+terraform+")"))
+		t.f("%s%s\n", indent, t.p.On(StyleFaint, "(as Terraform: "+terraform+")"))
 	}
 }
 
