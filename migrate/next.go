@@ -71,7 +71,7 @@ func (a *Assessor) Next(judged []diff.Judged, declared []desired.Mapping, c Cour
 			by[m.m.Subject.Namespace]++
 		}
 	}
-	slices.SortStableFunc(movers, func(x, y *mover) int { return a.risk(x.m.Subject) - a.risk(y.m.Subject) })
+	slices.SortStableFunc(movers, func(x, y *mover) int { return x.risk - y.risk })
 	forward := a.stopped(judged, c)
 	out := make(map[identity.Subject]Next, len(movers))
 	for _, m := range movers {
@@ -93,6 +93,7 @@ type mover struct {
 	c        Course
 	declared desired.Mapping
 	next     Next
+	risk     int
 	full     bool   // no more may be on their way
 	stopped  string // why no step forward is taken anywhere
 }
@@ -100,7 +101,7 @@ type mover struct {
 // mover returns the planner of a mapping that is not at rest; nil for one that is, of which
 // nothing can be said, or that is a repair: nothing has to be moved.
 func (a *Assessor) mover(j *diff.Judged, declared desired.Mapping, c Course) *mover {
-	m := &mover{footing: footing{Assessor: a, j: j, m: j.Mapping}, c: c, declared: declared}
+	m := &mover{footing: footing{Assessor: a, j: j, m: j.Mapping}, c: c, declared: declared, risk: a.Risk(j.Mapping.Subject)}
 	m.e = Evidence{
 		Settled: func(identity.Subject) bool { _, ok := m.settled(m.readyCondition(), c.Settle); return ok },
 		Soaking: func(identity.Subject) time.Time { return m.since(m.soakCondition()) },
@@ -531,15 +532,11 @@ func (a *Assessor) stopped(judged []diff.Judged, c Course) string {
 	return ""
 }
 
-// risk orders workloads by what a failed move would cost: those with several replicas
-// first, single ones, Jobs and the cluster's own last.
-func (a *Assessor) risk(s identity.Subject) int { return Risk(s, a.snap) }
-
 // Risk orders workloads by what a failed move would cost: those with several replicas
 // first, single ones, Jobs and the cluster's own last.
-func Risk(s identity.Subject, snap *live.Snapshot) int {
+func (a *Assessor) Risk(s identity.Subject) int {
 	r := 0
-	workloads, _ := snap.Workloads(s)
+	workloads, _ := a.snap.Workloads(s)
 	for _, w := range workloads {
 		switch {
 		case w.Done:

@@ -110,7 +110,7 @@ func New(state desired.State, snap *live.Snapshot, o Options) Outline {
 					Facts: []migrate.Fact{{Kind: migrate.OfCluster, Name: out.Cluster, Detail: "migration.pause: true"}}, Fix: "take migration.pause out of the configuration"})
 			}
 		}
-		w.risk = risk(m.Subject, snap)
+		w.risk = a.Risk(m.Subject)
 		out.Workloads = append(out.Workloads, w)
 	}
 	for _, m := range others {
@@ -169,30 +169,6 @@ func undeclared(state desired.State, snap *live.Snapshot) (all []desired.Mapping
 		}
 	}
 	return all, unread
-}
-
-// risk orders workloads by what a failed move would cost: those with several replicas
-// first, single ones, Jobs and the cluster's own last.
-func risk(s identity.Subject, snap *live.Snapshot) int {
-	r := 0
-	workloads, _ := snap.Workloads(s)
-	for _, w := range workloads {
-		switch {
-		case w.Done:
-		case w.Kind == "Job" || w.Kind == "CronJob":
-			r = max(r, 3)
-		case w.Kind == "StatefulSet":
-			r = max(r, 2)
-		case w.Replicas < 2 && w.Kind != "DaemonSet":
-			r = max(r, 2)
-		case w.Kind == "DaemonSet":
-			r = max(r, 1)
-		}
-	}
-	if s.Namespace == "kube-system" {
-		r += 10
-	}
-	return r
 }
 
 // waves puts those that wait to move, or are moving, into waves: never more at a time,
