@@ -158,6 +158,18 @@ func (m Memory) times(s Step, now time.Time, late time.Duration) (n int, last ti
 	return n, last
 }
 
+// unseen reports whether the last write of what a step writes was the step's own, and was
+// made so lately that a look may not show it yet (design.md, law 1).
+func (m Memory) unseen(s Step, now time.Time, late time.Duration) bool {
+	key, value := s.key()
+	for _, w := range slices.Backward(m.Writes) {
+		if w.Key == key {
+			return w.Value == value && !w.Shown && now.Sub(w.At) < late
+		}
+	}
+	return false
+}
+
 // removals counts the removals of the last hour.
 func (m Memory) removals() int {
 	n := 0

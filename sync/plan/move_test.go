@@ -200,3 +200,42 @@ func TestNoRepairUndoesARollback(t *testing.T) {
 		t.Errorf("got %+v", p)
 	}
 }
+
+// TestWhatIsNotVisibleYet: a write that a look does not show yet is not made again before
+// a late look must show it, and nothing is built on it meanwhile. What the world has
+// shown since, and somebody took back, is made again at once; so is trust that pods
+// depend on.
+func TestWhatIsNotVisibleYet(t *testing.T) {
+	t.Parallel()
+	s := moved(t)
+	prepare := plan.Move{Prepare: true, Steps: []plan.Step{{Subject: s.state.Mappings[0].Subject, Plane: diff.PlanePods, Effect: plan.Cross, Action: plan.EvictPod{Pod: "api-1", UID: "p"}}}}
+	before := s.facts.Roles[0].TrustPolicy
+	at := func(after time.Duration, wantSteps, wantHolds string) plan.Plan {
+		t.Helper()
+		s.facts.TakenAt = start.Add(after)
+		steps, holds, p := planned(s, prepare)
+		if steps != wantSteps || holds != wantHolds {
+			t.Fatalf("%s: steps %q, holds %q; want %q, %q", after, steps, holds, wantSteps, wantHolds)
+		}
+		return p
+	}
+	p := at(0, "put-trust-statement", "")
+	s.memory = s.memory.Record(start, p.Steps...)
+	p = at(5*time.Second, "", "settling")
+	if until := p.Holds[0].NotBefore; !until.Equal(start.Add(10 * time.Second)) {
+		t.Errorf("looked at again at %s, want 5 s later", until)
+	}
+	p = at(20*time.Second, "put-trust-statement", "") // a third of settle: it is not to come any more
+	s.memory = s.memory.Record(start.Add(20*time.Second), p.Steps...)
+	s.take(p.Steps[0])
+	at(25*time.Second, "evict-pod", "") // the world shows it
+	s.facts.Roles[0].TrustPolicy = before
+	at(30*time.Second, "put-trust-statement", "") // and somebody took it back
+
+	s = moved(t)
+	s.facts.Roles[0].TrustPolicy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:root"},"Action":"sts:AssumeRole"}]}`
+	prepare = plan.Move{}
+	p = at(0, "put-trust-statement", "") // pods are on IRSA
+	s.memory = s.memory.Record(start, p.Steps...)
+	at(5*time.Second, "put-trust-statement", "")
+}

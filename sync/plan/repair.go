@@ -47,6 +47,7 @@ func Repair(in Input) (Plan, Memory) {
 		in:      in,
 		docs:    map[identity.RoleARN]*trust.Document{},
 		wanted:  map[string]bool{},
+		unseen:  map[identity.Subject]bool{},
 		now:     in.Snapshot.Facts().TakenAt,
 		cluster: in.Snapshot.Cluster(),
 		memory:  in.Memory.forget(in.Snapshot.Facts().TakenAt),
@@ -81,6 +82,7 @@ type builder struct {
 	in      Input
 	docs    map[identity.RoleARN]*trust.Document // trust policies as this plan leaves them
 	wanted  map[string]bool                      // keys of the steps that this round asks for, taken or not
+	unseen  map[identity.Subject]bool            // of whom a write is not visible yet
 	now     time.Time
 	cluster identity.Cluster
 	memory  Memory
@@ -90,7 +92,7 @@ type builder struct {
 func (b *builder) hold(h Hold) { b.plan.Holds = append(b.plan.Holds, h) }
 func (b *builder) step(s Step) { b.plan.Steps = append(b.plan.Steps, s) }
 func (b *builder) busy(s identity.Subject) bool {
-	return slices.ContainsFunc(b.plan.Steps, func(st Step) bool { return st.Subject == s })
+	return b.unseen[s] || slices.ContainsFunc(b.plan.Steps, func(st Step) bool { return st.Subject == s })
 }
 
 // since notes that a condition holds now, and returns since when it has been seen to.

@@ -278,7 +278,7 @@ func (b *builder) document(role identity.RoleARN) *trust.Document {
 
 // edit plans a step that edits a trust policy.
 func (b *builder) edit(e trust.Edit, s Step) {
-	if role, is := editedRole(s.Action); is && b.try(s) {
+	if role, is := editedRole(s.Action); is && (b.try(s) || b.late(s)) {
 		b.docs[role] = e.Document
 	}
 }
@@ -382,12 +382,22 @@ func (b *builder) provider(j *diff.Judged) (ready bool) {
 // two restorations, once another writer keeps taking it away.
 const slowdown = 5 * time.Minute
 
-// try plans a step, unless another writer has undone the same one twice within the
-// last hour (design.md section 5). A statement that live pods depend on is restored
-// all the same, more slowly.
+// soon is when a look is worth it that may show what was written.
+const soon = 5 * time.Second
+
+// try plans a step, unless it was taken so lately that the world may not show it yet, or
+// another writer has undone the same one twice within the last hour (design.md section
+// 5). A statement that pods depend on is restored all the same, in the end more slowly.
 func (b *builder) try(s Step) (planned bool) {
 	key, _ := s.key()
 	b.wanted[key] = true
+	p, puts := s.Action.(PutTrustStatement)
+	depends := puts && s.Effect == Widen && (b.needed(s.Subject, p.Grant.Mechanism) || b.armed(s.Subject) == p.Grant.Mechanism)
+	if !depends && b.late(s) {
+		b.unseen[s.Subject] = true
+		b.hold(Hold{Subject: s.Subject, Plane: s.Plane, Reason: Settling, NotBefore: b.now.Add(soon), Message: "done, and not visible yet: " + s.Action.String()})
+		return false
+	}
 	n, last := b.memory.times(s, b.now, b.in.Policy.Settle/3)
 	if n < 2 {
 		b.step(s)
@@ -395,7 +405,7 @@ func (b *builder) try(s Step) (planned bool) {
 	}
 	h := Hold{Subject: s.Subject, Plane: s.Plane, Reason: WriteConflict,
 		Message: fmt.Sprintf("another writer (%s) undid this %d times within an hour, so lanyard stops: %s", b.opponent(s), n, s.Action)}
-	if p, restores := s.Action.(PutTrustStatement); restores && s.Effect == Widen && (b.needed(s.Subject, p.Grant.Mechanism) || b.armed(s.Subject) == p.Grant.Mechanism) {
+	if depends {
 		if !b.now.Before(last.Add(slowdown)) {
 			b.step(s)
 			return true
@@ -414,6 +424,9 @@ func (b *builder) armed(s identity.Subject) identity.Mechanism {
 	}
 	return identity.None
 }
+
+// late reports whether a step was taken so lately that the world may not show it yet.
+func (b *builder) late(s Step) bool { return b.memory.unseen(s, b.now, b.in.Policy.Settle/3) }
 
 // needed reports whether live pods of a subject use a mechanism.
 func (b *builder) needed(s identity.Subject, m identity.Mechanism) bool {
