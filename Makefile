@@ -165,6 +165,8 @@ golden: ## rewrite golden files; review them as a diff
 nightly: ## the long watch: shuffled repeats, fuzzing for NIGHTTIME (10m) each, mutants, other languages, benchmarks
 	$(say) 'tests three times, shuffled'
 	@CGO_ENABLED=1 go test -race -shuffle=on -count=3 -timeout 60m ./...
+	$(say) 'a fleet of 55 workloads to Pod Identity and back, every pod probed'
+	@go run ./cmd/lanyard sandbox --scenario migration -o json
 	$(say) 'every fault of every call, and a daemon for a thousand rounds'
 	@go test -tags nightly -count=1 -timeout 60m ./test/faults
 	$(say) 'mutants of sync/trust (about a quarter of an hour)'
