@@ -20,12 +20,15 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/cloudtrail"
+	"github.com/aws/aws-sdk-go-v2/service/cloudtrail/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/internal/sandbox"
 	"github.com/lanyard-io/lanyard/internal/sandbox/agentd"
 	"github.com/lanyard-io/lanyard/internal/sandbox/awsd"
@@ -299,7 +302,11 @@ func TestWhoami(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			stdout, stderr, code := w.whoami(tt.env, "-o", "json")
+			left := filepath.Join(t.TempDir(), "termination-log")
+			if err := os.WriteFile(left, []byte(strings.Repeat("old", 3000)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			stdout, stderr, code := w.whoami(tt.env, "-o", "json", "--to", left)
 			value, err := jsonschema.UnmarshalJSON(strings.NewReader(stdout))
 			if err != nil {
 				t.Fatalf("%v\n%s%s", err, stdout, stderr)
@@ -313,6 +320,10 @@ func TestWhoami(t *testing.T) {
 			}
 			if is := strings.Join([]string{got.Mechanism, got.Wiring, got.Role, fmt.Sprint(got.Expires != "")}, " "); is != tt.want {
 				t.Errorf("got %q, want %q\n%s", is, tt.want, stdout)
+			}
+			message, err := os.ReadFile(left)
+			if compact := new(bytes.Buffer); err != nil || json.Compact(compact, []byte(stdout)) != nil || compact.String()+"\n" != string(message) {
+				t.Errorf("%v: %s was left, want the answer on one line", err, message)
 			}
 			text, said, textCode := w.whoami(tt.env)
 			for _, secret := range hidden {
@@ -355,11 +366,38 @@ func TestWhoamiTimeout(t *testing.T) {
 	}
 	defer mute.Close()
 	start := time.Now()
-	_, stderr, code := w.whoami(append(pod, "HTTP_PROXY=http://"+mute.Addr().String()), "--timeout", "1s")
+	left := filepath.Join(t.TempDir(), "message")
+	_, stderr, code := w.whoami(append(pod, "HTTP_PROXY=http://"+mute.Addr().String()), "--timeout", "1s", "--to", left)
+	var got whoamiAnswer
+	if message, err := os.ReadFile(left); err != nil || json.Unmarshal(message, &got) != nil || got.Problem == nil || got.Mechanism != "container" {
+		t.Errorf("%v: %s was left, want the problem", err, message)
+	}
 	if took := time.Since(start); took > 8*time.Second {
 		t.Errorf("it took %s", took)
 	}
 	if code != 1 || !strings.Contains(stderr, "no agent answers on the node") {
 		t.Errorf("code %d, talk %q", code, stderr)
+	}
+}
+
+// TestWhoamiInCloudTrail: what whoami asks for bears its name, so that nobody takes it for
+// a use by the workload whose ServiceAccount it runs as.
+func TestWhoamiInCloudTrail(t *testing.T) {
+	t.Parallel()
+	w := newPodWorld(t)
+	irsa, _ := w.admitted("irsa")
+	if _, stderr, code := w.whoami(irsa); code != 0 {
+		t.Fatal(stderr)
+	}
+	w.Clock.Advance(time.Hour)
+	id, secret := awsd.AccessKey(w.Account)
+	events, err := cloudtrail.NewFromConfig(aws.Config{Region: w.Region, BaseEndpoint: &w.URL, Credentials: credentials.NewStaticCredentialsProvider(id, secret, "")}).LookupEvents(t.Context(),
+		&cloudtrail.LookupEventsInput{LookupAttributes: []types.LookupAttribute{{AttributeKey: types.LookupAttributeKeyEventName, AttributeValue: aws.String("AssumeRoleWithWebIdentity")}}})
+	if err != nil || len(events.Events) != 1 {
+		t.Fatalf("%+v, %v; want one event", events, err)
+	}
+	var record struct{ UserAgent string }
+	if err := json.Unmarshal([]byte(*events.Events[0].CloudTrailEvent), &record); err != nil || !strings.Contains(record.UserAgent+" ", " app/"+identity.WhoamiAppID+" ") {
+		t.Errorf("user agent %q, %v; want app/%s in it", record.UserAgent, err, identity.WhoamiAppID)
 	}
 }

@@ -68,6 +68,34 @@ func (w Whoami) JSON() ([]byte, error) {
 	return append(b, '\n'), err
 }
 
+// MessageLimit is how many bytes Kubernetes keeps of what a container leaves at its
+// termination message path.
+// Source: https://kubernetes.io/docs/tasks/debug/debug-application/determine-reason-pod-failure/
+const MessageLimit = 4096
+
+// Message is the public form on one line, in no more than [MessageLimit] bytes: of an
+// answer that is longer its longest texts are cut, and it stays JSON.
+func (w Whoami) Message() ([]byte, error) {
+	for most := MessageLimit; ; most /= 2 {
+		b, err := json.Marshal(w)
+		if err != nil || len(b) < MessageLimit || most < len("…") {
+			return append(b, '\n'), err
+		}
+		w = w.clipped(most)
+	}
+}
+
+// clipped cuts each text that somebody else has a say in.
+func (w Whoami) clipped(most int) Whoami {
+	for _, text := range []*string{&w.Account, &w.Role, &w.Session, &w.Region, &w.Endpoint} {
+		*text = clip(*text, most)
+	}
+	if w.Problem != nil { // a See is lanyard's own, and short
+		w.Problem = &Problem{Error: clip(w.Problem.Error, most), Next: clip(w.Problem.Next, most), See: w.Problem.See}
+	}
+	return w
+}
+
 // WhoAmI asks the SDK's default chain for credentials as any program here would, and STS
 // whose they are. Why there are none is told in the answer. It ends with ctx, at the
 // latest when a name that the environment gives was looked up.
@@ -75,8 +103,10 @@ func WhoAmI(ctx context.Context) Whoami {
 	w := Whoami{Found: found(os.Getenv), Region: cmp.Or(os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"))}
 	hide := unspoken(os.Getenv, os.ReadFile)
 	asked := func(at string) { w.Endpoint = at }
+	// Not config.WithAppID: the SDK resolves it after the clients that get credentials.
+	named := awsmiddleware.AddSDKAgentKey(awsmiddleware.ApplicationIdentifier, identity.WhoamiAppID)
 	c, err := config.LoadDefaultConfig(ctx, config.WithLogger(logging.Nop{}),
-		config.WithAPIOptions([]func(*middleware.Stack) error{endpointOf(asked)}))
+		config.WithAPIOptions([]func(*middleware.Stack) error{endpointOf(asked), named}))
 	if err != nil {
 		w.Mechanism = meant(err, os.Getenv)
 		w.Wiring = wiring(w.Mechanism, os.Getenv)

@@ -2,8 +2,10 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -108,6 +110,33 @@ func TestNextMove(t *testing.T) {
 		p := Whoami{Mechanism: mechanism}.problem(t.Context(), fmt.Errorf("get credentials: %w", errors.New("something odd")), nil)
 		if p.Next == "" || !strings.HasSuffix(p.Error, "something odd") {
 			t.Errorf("%s: got %+v", mechanism, p)
+		}
+	}
+}
+
+// TestMessage: an answer fits a termination message however long its parts are, and is
+// JSON then; one that fits is told whole.
+func TestMessage(t *testing.T) {
+	t.Parallel()
+	whole := Whoami{Account: "123456789012", Role: "reader", Session: "arn:aws:sts::123456789012:assumed-role/reader/x", Mechanism: byContainer, Wiring: identity.PodIdentity,
+		Region: "eu-west-1", Endpoint: "https://sts.eu-west-1.amazonaws.com", Found: []Found{{byContainer, []string{"AWS_CONTAINER_CREDENTIALS_FULL_URI"}}}}
+	long := whole
+	long.Problem = &Problem{Error: strings.Repeat("<ü\n", 10000), Next: strings.Repeat("next ", 2000), See: "https://docs.aws.amazon.com/"}
+	long.Region, long.Endpoint, long.Session = strings.Repeat("r", 9000), strings.Repeat("e", 9000), strings.Repeat("s", 9000)
+	for _, w := range []Whoami{whole, long, {Problem: &Problem{Error: strings.Repeat("\x00", 5000)}}} {
+		b, err := w.Message()
+		if err != nil || len(b) > MessageLimit || strings.Count(string(b), "\n") != 1 {
+			t.Errorf("%d bytes, %v: %s", len(b), err, b)
+		}
+		var got Whoami
+		if err := json.Unmarshal(b, &got); err != nil {
+			t.Error(err)
+		}
+		if w.Problem == nil && !reflect.DeepEqual(got, whole) {
+			t.Errorf("got %+v, want it whole", got)
+		}
+		if w.Problem != nil && (got.Problem == nil || !strings.HasSuffix(got.Problem.Error, "…")) {
+			t.Errorf("got %+v, want its error cut", got)
 		}
 	}
 }

@@ -141,3 +141,27 @@ func FuzzParseRoleARN(f *testing.F) {
 		}
 	})
 }
+
+// TestIsProbe: name and label must agree, and a name that is only alike is nobody's probe.
+func TestIsProbe(t *testing.T) {
+	t.Parallel()
+	label := map[string]string{identity.ProbeLabel: identity.ProbeLabelValue, "job-name": "x"}
+	for _, tt := range []struct {
+		name   string
+		labels map[string]string
+		want   bool
+	}{
+		{"lanyard-whoami-0123456789abcdef", label, true},
+		{"lanyard-whoami-0123456789abcdef", nil, false},
+		{"lanyard-whoami-0123456789abcdef", map[string]string{identity.ProbeLabel: "x"}, false},
+		{"lanyard-whoami-0123456789abcde", label, false},
+		{"lanyard-whoami-0123456789abcdeff", label, false},
+		{"lanyard-whoami-0123456789abcdeg", label, false},
+		{"whoami-0123456789abcdef", label, false},
+		{"", label, false},
+	} {
+		if got := identity.IsProbe(tt.name, tt.labels); got != tt.want {
+			t.Errorf("IsProbe(%q, %v): got %t, want %t", tt.name, tt.labels, got, tt.want)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -15,7 +16,7 @@ import (
 )
 
 func newWhoami(world World) *cobra.Command {
-	var output string
+	var output, to string
 	patience := 10 * time.Second
 	cmd := &cobra.Command{
 		Use:   "whoami",
@@ -28,6 +29,10 @@ order of the chain: the first that is complete wins, and a later one is not aske
 
 sts:GetCallerIdentity needs no permission. No key and no token is printed.
 
+With --to the answer is also written to a file, as JSON on one line of at most 4096 bytes:
+what Kubernetes keeps of a container's termination message. So a pod says who it is in its
+own status, and nobody has to read its log.
+
 Exit code 0: there is an identity. 1: there is none; the answer has what was found, the
 error why, and the next move.`,
 		Example: `  # Who is this?
@@ -39,6 +44,11 @@ error why, and the next move.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			me, err := who(cmd.Context(), patience)
+			if to != "" {
+				if written := leave(to, me, err); written != nil {
+					return errors.Join(err, written)
+				}
+			}
 			if err != nil {
 				return err
 			}
@@ -64,8 +74,26 @@ error why, and the next move.`,
 		},
 	}
 	cmd.Flags().Var((*lasting)(&patience), "timeout", "how long to wait for an answer")
+	cmd.Flags().StringVar(&to, "to", "", "write the answer, as JSON, to this file too, such as /dev/termination-log")
 	format(cmd, &output, "text", "json")
 	return cmd
+}
+
+// leave writes an answer, or why there is none, to a file. The file is written in place:
+// that of a termination message is mounted into the container, and nothing else may take
+// its name.
+func leave(file string, me app.Whoami, none error) error {
+	if none != nil {
+		me.Found, me.Problem = []app.Found{}, &app.Problem{Error: none.Error(), Next: "give it longer with --timeout, or see whether DNS answers here"}
+	}
+	b, err := me.Message()
+	if err == nil {
+		err = os.WriteFile(file, b, 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("write the answer: %w: name a file that may be written with --to", err)
+	}
+	return nil
 }
 
 // who asks, and does not wait for what hears of no context, such as a slow DNS.
