@@ -3,6 +3,7 @@ package proof
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -63,6 +64,7 @@ type sight struct {
 	provider  string // of IRSA: the OIDC provider's ARN
 	at        time.Time
 	refused   bool
+	probe     bool // by lanyard whoami: no workload's use, see [identity.ProbePrefix]
 	agent     string
 }
 
@@ -111,6 +113,7 @@ func (s *sight) podIdentity(r record, cluster identity.Cluster) bool {
 	}
 	s.mechanism = identity.PodIdentity
 	s.subject = identity.Subject{Namespace: tags["kubernetes-namespace"], ServiceAccount: tags["kubernetes-service-account"]}
+	s.probe = strings.HasPrefix(tags["kubernetes-pod-name"], identity.ProbePrefix)
 	return tags["eks-cluster-arn"] == cluster.ARN() && s.subject.Namespace != "" && s.subject.ServiceAccount != ""
 }
 
@@ -127,6 +130,7 @@ func (s *sight) irsa(r record, cluster identity.Cluster) bool {
 		return false
 	}
 	s.mechanism, s.subject, s.provider, s.agent = identity.IRSA, subject, u.IdentityProvider, printable(r.UserAgent)
+	s.probe = slices.Contains(strings.Fields(r.UserAgent), "app/"+identity.WhoamiAppID)
 	return true
 }
 

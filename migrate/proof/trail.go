@@ -71,6 +71,7 @@ type sightKey struct {
 type last struct {
 	used, tried time.Time // tried counts refused attempts too
 	agent       string
+	spoke       time.Time // when that agent did
 }
 
 func newTrail(o Options) *trail {
@@ -144,7 +145,9 @@ func (t *trail) sweep(ctx context.Context, now time.Time, asks []Ask) {
 	t.forget(now.Add(-t.o.Limits.Back))
 }
 
-// found remembers the newest sight of each kind.
+// found remembers the newest sight of each kind. What lanyard whoami asks for under a
+// workload's ServiceAccount shows nothing of the workload: neither that it uses what it was
+// given nor what it is built with. It may still hold, as whatever is tried does.
 func (t *trail) found(s sight) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -159,11 +162,14 @@ func (t *trail) found(s sight) {
 			t.seen[s.subject] = map[sightKey]last{}
 		}
 	}
-	if !s.refused && s.at.After(before.used) {
+	if !s.refused && !s.probe && s.at.After(before.used) {
 		before.used = s.at
 	}
 	if s.at.After(before.tried) {
-		before.tried, before.agent = s.at, s.agent
+		before.tried = s.at
+	}
+	if !s.probe && s.at.After(before.spoke) {
+		before.agent, before.spoke = s.agent, s.at
 	}
 	t.seen[s.subject][key] = before
 }
@@ -204,8 +210,8 @@ func (t *trail) use(a Ask, now time.Time) migrate.Use {
 				u.New = l.used
 			}
 		}
-		if l.agent != "" && (l.tried.After(agentAt) || l.tried.Equal(agentAt) && l.agent < u.Agent) {
-			u.Agent, agentAt = l.agent, l.tried
+		if l.agent != "" && (l.spoke.After(agentAt) || l.spoke.Equal(agentAt) && l.agent < u.Agent) {
+			u.Agent, agentAt = l.agent, l.spoke
 		}
 	}
 	var remarks []string

@@ -104,6 +104,9 @@ func TestWhatProvesNothing(t *testing.T) {
 		{"an event of another name", func(w *world) {
 			w.Forge(account, region, "AssumeRole", podEvent(`"AssumeRole"`, `"AssumeRoot"`), begin)
 		}, none},
+		{"lanyard's own, under this ServiceAccount", func(w *world) {
+			w.Forge(account, region, "AssumeRole", podEvent(`"s3-reader-0"`, `"lanyard-whoami-0123456789abcdef-x7k2p"`), begin)
+		}, none},
 		{"in another Region", func(w *world) { w.Forge(account, "us-east-1", "AssumeRole", podEvent("", ""), begin) }, none},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -156,6 +159,7 @@ func TestWhatHolds(t *testing.T) {
 		{"a refused one", webEvent(`"userAgent"`, `"errorCode":"AccessDenied","userAgent"`), true, false},
 		{"by a provider in another account", webEvent("iam::123456789012:oidc-provider", "iam::210987654321:oidc-provider"), true, false},
 		{"by the issuer's other host name", webEvent("oidc.eks.eu-west-1.amazonaws.com", "oidc-eks.eu-west-1.api.aws"), true, false},
+		{"lanyard's own, under this ServiceAccount", webEvent("Boto3/1.28.62", "aws-sdk-go-v2/1.47.0 app/lanyard-whoami"), true, false},
 		{"another ServiceAccount's", webEvent("demo:s3-reader", "demo:s3-reader2"), false, false},
 		{"another cluster's", webEvent("EXAMPLED539D", "EXAMPLED539E"), false, false},
 		{"a principal that names somebody else", webEvent("sts.amazonaws.com:system:serviceaccount:demo:s3-reader", "sts.amazonaws.com:system:serviceaccount:demo:other"), false, false},
@@ -173,6 +177,22 @@ func TestWhatHolds(t *testing.T) {
 				t.Errorf("back: %+v, want it to prove: %t", got, tt.proves)
 			}
 		})
+	}
+}
+
+// TestOwnAgent: what lanyard is built with is not what the workload is, whichever came last.
+func TestOwnAgent(t *testing.T) {
+	t.Parallel()
+	for _, at := range [][2]time.Time{{begin, begin.Add(time.Second)}, {begin.Add(time.Second), begin}} {
+		w := newWorld(t, awsd.Options{})
+		own := webEvent("Boto3/1.28.62 md/Botocore#1.31.62", "aws-sdk-go-v2/1.47.0 app/lanyard-whoami")
+		for i, text := range []string{webEvent("", ""), own} {
+			w.Forge(account, region, "AssumeRoleWithWebIdentity", strings.ReplaceAll(text, "09:00:00Z", at[i].Format("15:04:05Z")), at[i])
+		}
+		w.pass(time.Minute)
+		if got := w.look(); got.Agent != "Boto3/1.28.62 md/Botocore#1.31.62" {
+			t.Errorf("agent %q, want the workload's", got.Agent)
+		}
 	}
 }
 
