@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/sync/live"
 )
 
@@ -16,6 +17,7 @@ import (
 type podSeen struct {
 	live.Pod
 	agent bool // a Pod Identity agent
+	probe bool // lanyard's own, of an identity probe
 }
 
 func podFacts(p *corev1.Pod) podSeen {
@@ -37,6 +39,7 @@ func podFacts(p *corev1.Pod) podSeen {
 		},
 		agent: isAgent(p),
 	}
+	seen.probe = seen.Owner.Kind == "Job" && identity.IsProbe(seen.Owner.Name, p.Labels)
 	if seen.Ready {
 		seen.ReadyAt = ready.LastTransitionTime.UTC()
 	}
@@ -143,6 +146,10 @@ type parts struct {
 
 // assemble joins what one object alone does not tell: a pod's Deployment or CronJob,
 // its node's kind, and which nodes have an agent that is ready.
+//
+// The Job and the pod of an identity probe are left out. They run under a workload's
+// ServiceAccount and are not the workload: nothing waits for them, nothing about them is to
+// be mended, and lanyard removes them itself.
 func (p parts) assemble() (pods []live.Pod, nodes []live.Node, workloads []live.Workload) {
 	type key struct{ namespace, kind, name string }
 	owners := map[key]live.WorkloadRef{}
@@ -155,7 +162,9 @@ func (p parts) assemble() (pods []live.Pod, nodes []live.Node, workloads []live.
 			owners[key{w.Namespace, w.Kind, w.Name}] = w.Owner
 		}
 	}
-	workloads = append(workloads, p.workloads...)
+	workloads = append(workloads, slices.DeleteFunc(slices.Clone(p.workloads), func(w live.Workload) bool {
+		return w.Kind == "Job" && identity.IsProbe(w.Name, w.PodLabels)
+	})...)
 	kinds := make(map[string]live.Node, len(p.nodes))
 	for _, n := range p.nodes {
 		kinds[n.Name] = n
@@ -163,6 +172,9 @@ func (p parts) assemble() (pods []live.Pod, nodes []live.Node, workloads []live.
 	agents := map[string]bool{}
 	pods = make([]live.Pod, 0, len(p.pods))
 	for _, seen := range p.pods {
+		if seen.probe {
+			continue
+		}
 		pod := seen.Pod
 		if above := owners[key{pod.Namespace, pod.Owner.Kind, pod.Owner.Name}]; above.Name != "" {
 			pod.Owner = above
