@@ -56,7 +56,7 @@ func (m *mover) ownersTo(to identity.Mechanism) []owner {
 				continue
 			}
 			switch {
-			case p.Uses(other(to)):
+			case p.Uses(other(to)), to == identity.PodIdentity && m.outdated(p):
 				o.old = append(o.old, p)
 			case p.Uses(to):
 				o.fresh = append(o.fresh, p)
@@ -81,6 +81,10 @@ func (m *mover) crossing() {
 	}
 	if !m.underWay() { // a rollout of its owner's own: nobody is moved
 		m.goOn(to)
+		return
+	}
+	if until := m.changed().Add(m.c.Settle); until.After(m.now()) {
+		m.say(plan.Settling, until, "the association was updated: agents may give new pods the role of before until it has stood for %s", m.c.Settle)
 		return
 	}
 	m.moveOver(to, back)
@@ -255,7 +259,7 @@ func (m *mover) late(o owner, to identity.Mechanism) []live.Pod {
 // armedAt is when a side was armed, as far as anything dates it.
 func (m *mover) armedAt(to identity.Mechanism) time.Time {
 	if to == identity.PodIdentity {
-		return m.j.Association.CreatedAt
+		return latest(m.j.Association.CreatedAt, m.changed())
 	}
 	if at := m.since(m.disarmed()); !at.IsZero() {
 		return at
@@ -329,7 +333,7 @@ func (m *mover) armedGuards(to identity.Mechanism) []plan.Guard {
 	a := m.j.Association
 	return []plan.Guard{
 		plan.AssociationIs{Subject: m.m.Subject, ID: a.ID, Role: a.Role},
-		plan.TrustAllows{Role: m.m.Role, Requests: m.j.Requests(m.snap.Cluster(), to, m.c.Diff)},
+		m.admits(to),
 	}
 }
 
@@ -414,12 +418,42 @@ func (m *mover) canGoBack() bool {
 	if m.j.Wanted == identity.IRSA {
 		return m.allows(identity.PodIdentity)
 	}
-	return m.j.ServiceAccount.Annotations[diff.AnnotationRole] == m.m.Role.String() && m.allows(identity.IRSA)
+	return m.j.ServiceAccount.Annotations[diff.AnnotationRole] == m.roleBy(identity.IRSA).String() && m.allows(identity.IRSA)
 }
 
-// allows reports whether the role's trust lets a side in.
+// roleBy returns the role that pods are given by a side. The annotation keeps the one of
+// before until narrowing where Git changed role and mechanism together, so that is what a
+// way back to IRSA leads to (design.md section 6, role changed in flight).
+func (m *mover) roleBy(side identity.Mechanism) identity.RoleARN {
+	if side == identity.IRSA && (m.j.Wanted == identity.PodIdentity || m.next.Standing.RolledBack) {
+		if role, err := identity.ParseRoleARN(m.j.ServiceAccount.Annotations[diff.AnnotationRole]); err == nil {
+			return role
+		}
+	}
+	return m.m.Role
+}
+
+// by returns the mapping as it is judged for the role that a side gives.
+func (m *mover) by(side identity.Mechanism) *diff.Judged {
+	role := m.roleBy(side)
+	if role == m.m.Role {
+		return m.j
+	}
+	j := *m.j
+	j.Mapping.Role = role
+	j.Document, _, _ = m.snap.Trust(role) // nil where it was not read, or cannot be: that lets nobody in
+	return &j
+}
+
+// allows reports whether the trust of the role that a side gives lets it in.
 func (m *mover) allows(side identity.Mechanism) bool {
-	return m.j.Allows(m.snap.Cluster(), side, m.c.Diff)
+	return m.by(side).Allows(m.snap.Cluster(), side, m.c.Diff)
+}
+
+// admits is the guard for that.
+func (m *mover) admits(side identity.Mechanism) plan.TrustAllows {
+	j := m.by(side)
+	return plan.TrustAllows{Role: j.Mapping.Role, Requests: j.Requests(m.snap.Cluster(), side, m.c.Diff)}
 }
 
 // mark writes that the move has failed: nothing forward is tried until a person, or a
@@ -468,7 +502,9 @@ func (m *mover) rollback() {
 	m.next.Move.Alone = true
 	for _, side := range []identity.Mechanism{to, other(to)} {
 		if side == to && (m.ownMark() || m.j.Wanted == to) || side == m.next.Standing.Armed || slices.ContainsFunc(m.j.Pods, func(p live.Pod) bool { return p.Uses(side) }) {
-			m.next.Move.Let = append(m.next.Move.Let, side)
+			if m.roleBy(side) == m.m.Role { // another role is not Git's any more, so its trust is not edited
+				m.next.Move.Let = append(m.next.Move.Let, side)
+			}
 		}
 	}
 	if m.next.Standing.Armed == to { // whosever the mark: pods on the other side are exposed
@@ -506,16 +542,17 @@ func (m *mover) served() bool {
 
 // standsFor reports whether a side has stood ready for settle, whatever Git asks for.
 func (m *mover) standsFor(side identity.Mechanism) bool {
+	role := m.roleBy(side)
 	if !m.allows(side) {
-		return false // trust is being restored, or the plan says why not
-	}
-	condition := fmt.Sprintf("stands: %s %s %s", m.m.Subject, side, m.m.Role)
-	if side == identity.IRSA {
-		account := m.j.ServiceAccount
-		if have := account.Annotations[diff.AnnotationRole]; have != m.m.Role.String() {
-			m.say(plan.OwnerMustAct, time.Time{}, "the annotation is %q: IRSA cannot serve the workload until it names %s", have, m.m.Role)
-			return false
+		if role != m.m.Role { // else it is being restored, or the plan says why not
+			m.say(plan.OwnerMustAct, time.Time{}, "the way back is role %s, whose trust policy does not surely let %s in; Git does not name that role any more, so lanyard does not edit it", role, side)
 		}
+		return false
+	}
+	condition := fmt.Sprintf("stands: %s %s %s", m.m.Subject, side, role)
+	if have := m.j.ServiceAccount.Annotations[diff.AnnotationRole]; side == identity.IRSA && have != role.String() {
+		m.say(plan.OwnerMustAct, time.Time{}, "the annotation is %q: IRSA cannot serve the workload until it names %s", have, role)
+		return false
 	}
 	m.saw(condition)
 	if until, ok := m.settled(condition, m.c.Settle); !ok {

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strings"
@@ -106,6 +107,7 @@ func (a *Assessor) mover(j *diff.Judged, declared desired.Mapping, c Course) *mo
 		Settled: func(identity.Subject) bool { _, ok := m.settled(m.readyCondition(), c.Settle); return ok },
 		Soaking: func(identity.Subject) time.Time { return m.since(m.soakCondition()) },
 		Proven:  func(identity.Subject) bool { return m.used() },
+		Serving: func(identity.Subject) time.Time { return m.since(m.servesCondition()) },
 	}
 	s, holds, ok := a.Stand(j, declared, m.e)
 	lost := s.Wanted == identity.PodIdentity && s.Armed != s.Wanted && j.Class != diff.Transition // an association that was there, or never had anything beside it
@@ -143,7 +145,9 @@ func (m *mover) notes(s Standing) {
 	if s.Armed == s.Wanted && s.Trusted && !s.Moving {
 		m.saw(m.soakCondition())
 	}
-	if !m.j.HasAssociation {
+	if m.j.HasAssociation {
+		m.saw(m.servesCondition())
+	} else {
 		m.saw(m.disarmed())
 	}
 	if phase := s.Phase(); m.leaves() || !m.since(m.leaving()).IsZero() && (phase == PhaseCrossing || phase == PhaseSoaking || phase == PhaseNarrowing) {
@@ -192,6 +196,12 @@ func (m *mover) readyCondition() string {
 // soakCondition names the condition that all pods are on the wanted side.
 func (m *mover) soakCondition() string {
 	return fmt.Sprintf("all on: %s %s %s", m.m.Subject, m.j.Wanted, m.m.Role)
+}
+
+// servesCondition names the condition that the association is as it is.
+func (m *mover) servesCondition() string {
+	a := m.j.Association
+	return fmt.Sprintf("serves: %s %s %s target=%s tags=%t policy=%x", m.m.Subject, a.ID, a.Role, a.TargetRole, !a.SessionTagsOff, sha256.Sum256([]byte(a.SessionPolicy)))
 }
 
 // say records why something is not done. With a time it ends by waiting.
@@ -395,7 +405,8 @@ func (m *mover) wants(side identity.Mechanism) func(Answer) bool {
 	case identity.PodIdentity:
 		return func(a Answer) bool { return a.Credential == live.CredentialPodIdentity }
 	case identity.IRSA:
-		return func(a Answer) bool { return a.Credential == live.CredentialIRSA && a.Role == m.m.Role.String() }
+		role := m.roleBy(identity.IRSA).String()
+		return func(a Answer) bool { return a.Credential == live.CredentialIRSA && a.Role == role }
 	}
 	return func(Answer) bool { return true }
 }
@@ -403,7 +414,7 @@ func (m *mover) wants(side identity.Mechanism) func(Answer) bool {
 // arm lets new pods get the other side, by creating or deleting the association.
 func (m *mover) arm(side identity.Mechanism, rescue bool) {
 	c := m.snap.Cluster()
-	allowed := plan.TrustAllows{Role: m.m.Role, Requests: m.j.Requests(c, side, m.c.Diff)}
+	allowed := m.admits(side)
 	if bugs.On("cross before widen") {
 		allowed.Requests = nil
 	}
@@ -418,7 +429,7 @@ func (m *mover) arm(side identity.Mechanism, rescue bool) {
 	a := m.j.Association
 	m.step(plan.Step{Plane: diff.PlaneAssociation, Effect: plan.Cross, Rescue: rescue, Action: plan.DeleteAssociation{ID: a.ID},
 		Guards: []plan.Guard{allowed,
-			plan.AnnotationIs{Subject: m.m.Subject, UID: m.j.ServiceAccount.UID, Key: diff.AnnotationRole, Value: m.m.Role.String()},
+			plan.AnnotationIs{Subject: m.m.Subject, UID: m.j.ServiceAccount.UID, Key: diff.AnnotationRole, Value: m.roleBy(side).String()},
 			plan.AssociationIs{Subject: m.m.Subject, ID: a.ID, Role: a.Role}},
 		Because: "from now on new pods get IRSA; trust and annotation have stood for " + m.c.Settle.String()})
 }

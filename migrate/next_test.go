@@ -108,12 +108,38 @@ func crossing() *world {
 // soaked is a workload all of whose pods are on Pod Identity since an hour.
 func soaked() *world {
 	w := crossing()
-	w.f.Associations[0].CreatedAt = now.Add(-2 * time.Hour)
+	w.f.Associations[0].CreatedAt, w.f.Associations[0].ModifiedAt = now.Add(-2*time.Hour), now.Add(-2*time.Hour)
 	for i := range w.f.Pods {
 		w.f.Pods[i].Containers = []live.Container{{Name: "api", Credential: live.CredentialPodIdentity}}
 		w.f.Pods[i].CreatedAt = now.Add(-time.Hour)
 	}
 	return w
+}
+
+// renamed is a workload on its way to Pod Identity, whose association was given another
+// role ten minutes ago: one pod has moved since, and one before.
+func renamed() *world {
+	w := soaked()
+	w.m.Role = arn(otherRole)
+	w.f.Roles = append(w.f.Roles, *w.role())
+	w.f.Roles[len(w.f.Roles)-1].ARN = w.m.Role
+	a := &w.f.Associations[0]
+	a.Role, a.ModifiedAt = w.m.Role, now.Add(-10*time.Minute)
+	w.f.Pods[0].CreatedAt = now.Add(-5 * time.Minute)
+	return w
+}
+
+// otherRole is what Git asks for in the middle of a move from role.
+const otherRole = "arn:aws:iam::" + account + ":role/other"
+
+// lately is the memory of a daemon that has seen the association as it is since a while.
+func lately(d time.Duration) func(string) (time.Time, bool) {
+	return func(condition string) (time.Time, bool) {
+		if strings.HasPrefix(condition, "serves:") {
+			return now.Add(-d), true
+		}
+		return now.Add(-24 * time.Hour), true
+	}
 }
 
 // back is a workload on Pod Identity that Git wants on IRSA, with everything ready.
@@ -478,6 +504,37 @@ func TestNext(t *testing.T) {
 			w.f.Pods[1].Containers = []live.Container{{Name: "api", Credential: live.CredentialPodIdentity}}
 			w.sa().Annotations[diff.PauseMark] = "why"
 		}, "soaking +evict-pod"},
+		{"role changed on the way: a pod from before", renamed, func(w *world, c *migrate.Course) { c.Seen = lately(10 * time.Minute) }, "crossing +evict-pod"},
+		{"role changed on the way: and a new process", renamed, func(w *world, c *migrate.Course) { c.Seen = lately(0) }, "crossing +evict-pod"},
+		{"role changed on the way: just now", renamed, func(w *world, c *migrate.Course) {
+			c.Seen = lately(0)
+			w.f.Associations[0].ModifiedAt = now.Add(-30 * time.Second)
+		}, "crossing -settling"},
+		{"role changed on the way: all pods have moved since", renamed, func(w *world, c *migrate.Course) {
+			c.Seen = lately(10 * time.Minute)
+			w.f.Pods[1].CreatedAt = now.Add(-5 * time.Minute)
+		}, "soaking -settling"},
+		{"something else of the association was updated", renamed, func(w *world, c *migrate.Course) { c.Seen = lately(time.Hour) }, "narrowing +drop-annotation"},
+		{"role changed once settled", renamed, func(w *world, c *migrate.Course) {
+			c.Seen = lately(10 * time.Minute)
+			delete(w.sa().Annotations, diff.AnnotationRole)
+		}, "narrowing +revoke-trust"},
+		{"role and mechanism changed together: it fails", renamed, func(w *world, c *migrate.Course) {
+			c.Seen = lately(10 * time.Minute)
+			w.pod().Ready, w.pod().Trouble, w.pod().Restarts = false, live.TroubleCrash, 9
+		}, "crossing +set-annotation"},
+		{"role and mechanism changed together: rolled back to the role of before", renamed, func(w *world, c *migrate.Course) {
+			marked(w)
+		}, "rolled-back -rolled-back +delete-association"},
+		{"role and mechanism changed together: rolled back, its pods come back", renamed, func(w *world, c *migrate.Course) {
+			marked(w)
+			*c = onIRSA()
+			w.f.Associations = nil
+		}, "rolled-back -rolled-back +evict-pod"},
+		{"role and mechanism changed together: the role of before lets nobody in", renamed, func(w *world, c *migrate.Course) {
+			marked(w)
+			w.role().TrustPolicy = `{"Version":"2012-10-17","Statement":[]}`
+		}, "rolled-back -rolled-back -owner-must-act"},
 		{"another mapping was rolled back", widened, func(w *world, _ *migrate.Course) {
 			marked(w)
 			w.m.Migration.Soak++

@@ -26,6 +26,9 @@ type Evidence struct {
 	// Proven reports whether something has shown that a subject uses the wanted side;
 	// nil knows of nothing but what mappings declare.
 	Proven func(identity.Subject) bool
+	// Serving tells since when the association of a subject has been seen to be as it is;
+	// nil has not watched it.
+	Serving func(identity.Subject) time.Time
 }
 
 // other returns the other mechanism.
@@ -267,11 +270,42 @@ func (f *footing) moving() bool {
 	if len(f.differs()) > 0 {
 		return true
 	}
-	if slices.ContainsFunc(f.j.Pods, func(p live.Pod) bool { return p.Uses(other(f.j.Wanted)) }) {
+	if slices.ContainsFunc(f.j.Pods, func(p live.Pod) bool { return p.Uses(other(f.j.Wanted)) || f.outdated(p) }) {
 		return true
 	}
 	return f.rolling()
 }
+
+// outdated reports whether a pod may still have the role of before: it is on Pod Identity,
+// and older than an update of the association on the way there. It would follow by itself,
+// but only when what it holds has run out, in up to six hours
+// (https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html).
+func (f *footing) outdated(p live.Pod) bool {
+	return p.Uses(identity.PodIdentity) && p.CreatedAt.Before(f.changed())
+}
+
+// changed is when the association was updated on the way to Pod Identity, while the old
+// side still is what pods could go back to; zero if it was not. Of a workload that is
+// settled there, an update restarts nothing: that is a repair. EKS may date other things
+// as updates: one after the association has been seen to be as it is was none.
+func (f *footing) changed() time.Time {
+	a := f.j.Association
+	onWay := f.oldAnnotation() || slices.ContainsFunc(f.j.Pods, func(p live.Pod) bool { return p.Uses(identity.IRSA) })
+	if f.j.Wanted != identity.PodIdentity || !f.j.HasAssociation || !onWay || !a.ModifiedAt.After(a.CreatedAt.Add(quick)) {
+		return time.Time{}
+	}
+	if f.e.Serving != nil {
+		if at := f.e.Serving(f.m.Subject); !at.IsZero() && a.ModifiedAt.After(at.Add(clockSkew)) {
+			return time.Time{}
+		}
+	}
+	return a.ModifiedAt
+}
+
+// clockSkew is how far AWS's clock and lanyard's may be apart: five minutes, as far as
+// AWS takes signed requests.
+// Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html
+const clockSkew = 5 * time.Minute
 
 func (f *footing) rolling() bool {
 	workloads, _ := f.snap.Workloads(f.m.Subject)
@@ -361,7 +395,7 @@ func (f *footing) allRun() bool {
 			continue // a CronJob's Job counts for the CronJob
 		}
 		ran := func(p live.Pod) bool {
-			return p.Uses(f.j.Wanted) && (p.Ready || p.Phase == "Succeeded") && p.Owner.Name == w.Name && p.Owner.Kind == w.Kind
+			return p.Uses(f.j.Wanted) && !f.outdated(p) && (p.Ready || p.Phase == "Succeeded") && p.Owner.Name == w.Name && p.Owner.Kind == w.Kind
 		}
 		if !slices.ContainsFunc(f.j.Pods, ran) && !slices.ContainsFunc(f.completed[f.m.Subject], ran) {
 			idle = append(idle, workloadFact(w, "has no pod on "+f.j.Wanted.String()+" that became ready"))
@@ -408,7 +442,7 @@ func (f *footing) soakUntil() time.Time {
 			begun = at
 		}
 	}
-	return latest(begun, f.j.Association.CreatedAt).Add(f.m.Migration.Soak)
+	return latest(latest(begun, f.j.Association.CreatedAt), f.changed()).Add(f.m.Migration.Soak)
 }
 
 func latest(a, b time.Time) time.Time {
