@@ -76,11 +76,17 @@ func (m *mover) ownersOf() []owner { return m.ownersTo(m.j.Wanted) }
 func (m *mover) crossing() {
 	to := m.j.Wanted
 	back := to == identity.IRSA
-	if !m.next.Standing.Trusted || len(m.differs()) > 0 || m.fails() {
+	if !m.next.Standing.Trusted || len(m.differs()) > 0 {
 		return
 	}
 	if !m.underWay() { // a rollout of its owner's own: nobody is moved
 		m.goOn(to)
+		return
+	}
+	if m.mayReturn(other(to)) {
+		m.next.Move.Let = append(m.next.Move.Let, other(to))
+	}
+	if m.fails() {
 		return
 	}
 	if until := m.changed().Add(m.c.Settle); until.After(m.now()) {
@@ -419,6 +425,19 @@ func (m *mover) canGoBack() bool {
 		return m.allows(identity.PodIdentity)
 	}
 	return m.j.ServiceAccount.Annotations[diff.AnnotationRole] == m.roleBy(identity.IRSA).String() && m.allows(identity.IRSA)
+}
+
+// mayReturn reports whether the way back to a side is Git's role, and its trust lanyard's to
+// keep: until all pods have moved, a move that fails must find it.
+func (m *mover) mayReturn(side identity.Mechanism) bool {
+	if side == identity.IRSA {
+		c := m.snap.Cluster()
+		_, provider := m.snap.Provider(c.Issuer.ProviderARN(m.m.Role.Partition, m.m.Role.Account))
+		if m.j.ServiceAccount.Annotations[diff.AnnotationRole] == "" || provider != live.Present {
+			return false
+		}
+	}
+	return m.roleBy(side) == m.m.Role && m.mayEdit(m.j.Grant(m.snap.Cluster(), side))
 }
 
 // roleBy returns the role that pods are given by a side. The annotation keeps the one of

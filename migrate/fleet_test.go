@@ -48,12 +48,14 @@ func (l *late[T]) at(now time.Time) T {
 type simRole struct {
 	text       string
 	read, obey late[string]
+	harmed     bool // another hand took a statement out since lanyard last put one in
 }
 
 // simPod is one pod.
 type simPod struct {
 	name     string
 	side     identity.Mechanism // None: it came up without credentials
+	role     string             // on IRSA: the role that it was given
 	created  time.Time
 	ready    bool
 	restarts int
@@ -78,13 +80,13 @@ type simOwner struct {
 type simSubject struct {
 	s           identity.Subject
 	m           desired.Mapping
-	role        string
+	role        string // that Git asks for
 	annotations map[string]string
 	hook        late[string] // the role annotation as the webhook sees it
 	association *live.Association
 	read        late[*live.Association]
-	auth        late[bool] // whether EKS Auth knows it
-	shown       late[bool] // whether the webhook does; never before EKS Auth
+	auth        late[string] // the role that EKS Auth gives by it; empty: it knows of none
+	shown       late[bool]   // whether the webhook does; never before EKS Auth
 	owners      []*simOwner
 	broken      bool      // its image cannot use Pod Identity
 	fargate     bool      // its pods run where no agent is
@@ -145,22 +147,23 @@ func (f *fleet) upTo(d time.Duration) time.Duration {
 	return time.Duration(f.Int64N(int64(d)))
 }
 
-// admit gives a new pod what the webhook would.
-func (f *fleet) admit(s *simSubject) identity.Mechanism {
+// admit gives a new pod what the webhook would, with the name of IRSA's role.
+func (f *fleet) admit(s *simSubject) (identity.Mechanism, string) {
 	switch {
 	case f.now.Before(f.outage):
-		return identity.None
+		return identity.None, ""
 	case s.shown.at(f.now):
-		return identity.PodIdentity
+		return identity.PodIdentity, ""
 	case s.hook.at(f.now) != "":
-		return identity.IRSA
+		return identity.IRSA, arn(s.hook.at(f.now)).Name
 	}
-	return identity.None
+	return identity.None, ""
 }
 
 func (f *fleet) make(s *simSubject, o *simOwner) *simPod {
 	o.made++
-	p := &simPod{name: fmt.Sprintf("%s-%d", o.name, o.made), side: f.admit(s), created: f.now, template: o.template}
+	side, role := f.admit(s)
+	p := &simPod{name: fmt.Sprintf("%s-%d", o.name, o.made), side: side, role: role, created: f.now, template: o.template}
 	p.exposed = p.side == identity.PodIdentity && s.association == nil
 	o.pods = append(o.pods, p)
 	return p
@@ -179,13 +182,13 @@ func (f *fleet) end(s *simSubject, o *simOwner, p *simPod) {
 
 // obtains is the oracle: whether a pod on a side obtains credentials now, by what AWS
 // obeys. It reads the policy by itself, for the two shapes of statement that there are.
-func (f *fleet) obtains(s *simSubject, side identity.Mechanism) bool {
-	text := f.roles[s.role].obey.at(f.now)
+func (f *fleet) obtains(s *simSubject, side identity.Mechanism, role string) bool {
 	switch side {
 	case identity.IRSA:
-		return f.lets(text, "sts:AssumeRoleWithWebIdentity", "system:serviceaccount:"+s.s.Namespace+":"+s.s.ServiceAccount)
+		return f.lets(f.roles[role].obey.at(f.now), "sts:AssumeRoleWithWebIdentity", "system:serviceaccount:"+s.s.Namespace+":"+s.s.ServiceAccount)
 	case identity.PodIdentity:
-		return !s.fargate && s.auth.at(f.now) && f.lets(text, "sts:AssumeRole", s.s.ServiceAccount)
+		role = s.auth.at(f.now)
+		return !s.fargate && role != "" && f.lets(f.roles[role].obey.at(f.now), "sts:AssumeRole", s.s.ServiceAccount)
 	}
 	return false
 }
@@ -250,20 +253,26 @@ func (f *fleet) law1() error {
 					}
 					p.exposed = true
 				}
-				if !p.exposed && !f.obtains(s, p.side) {
+				if !p.exposed && !f.obtains(s, p.side, p.role) && !f.lost(s, p.role) {
 					return fmt.Errorf("pod %s of %s is on %s, and obtains no credentials", p.name, s.s, p.side)
 				}
 			}
 		}
-		side := f.admit(s)
+		side, role := f.admit(s)
 		if side == identity.None && !f.now.Before(f.outage) {
 			return fmt.Errorf("a pod of %s admitted now would get nothing", s.s)
 		}
-		if side != identity.None && !f.obtains(s, side) && !(side == identity.PodIdentity && s.association == nil) {
+		if side != identity.None && !f.obtains(s, side, role) && !(side == identity.PodIdentity && s.association == nil) {
 			return fmt.Errorf("a pod of %s admitted now would be on %s, and obtain no credentials", s.s, side)
 		}
 	}
 	return nil
+}
+
+// lost reports whether another hand took away a role that Git has turned from meanwhile:
+// lanyard edits the trust of no role that Git does not name.
+func (f *fleet) lost(s *simSubject, role string) bool {
+	return role != "" && role != s.role && f.roles[role].harmed
 }
 
 // advance lets time pass in small steps, and the cluster live.
@@ -288,7 +297,7 @@ func (f *fleet) advance(d time.Duration) error {
 // still reports whether nothing in the cluster is under way.
 func (f *fleet) still() bool {
 	for _, s := range f.subjects {
-		if f.now.Before(s.hook.from) || f.now.Before(s.auth.from) || f.now.Before(s.shown.from) || f.now.Before(f.roles[s.role].obey.from) {
+		if f.now.Before(s.hook.from) || f.now.Before(s.auth.from) || f.now.Before(s.shown.from) || slices.ContainsFunc(slices.Collect(maps.Values(f.roles)), func(r *simRole) bool { return f.now.Before(r.obey.from) }) {
 			return false
 		}
 		for _, o := range s.owners {
@@ -385,7 +394,7 @@ func (f *fleet) facts() live.Facts {
 				}
 				switch p.side {
 				case identity.IRSA:
-					c.Credential, c.Role, c.Audience = live.CredentialIRSA, s.m.Role.String(), "sts.amazonaws.com"
+					c.Credential, c.Role, c.Audience = live.CredentialIRSA, roleText(p.role), "sts.amazonaws.com"
 				case identity.PodIdentity:
 					c.Credential = live.CredentialPodIdentity
 				}
@@ -424,11 +433,11 @@ func (f *fleet) ask() {
 			key := s.String() + ref.Name
 			x := f.subject(s)
 			a := migrate.Answer{At: f.now, Result: migrate.AnswerGiven, Credential: live.CredentialNone}
-			switch f.admit(x) {
+			switch side, role := f.admit(x); side {
 			case identity.PodIdentity:
 				a.Credential = live.CredentialPodIdentity
 			case identity.IRSA:
-				a.Credential, a.Role = live.CredentialIRSA, x.m.Role.String()
+				a.Credential, a.Role = live.CredentialIRSA, roleText(role)
 			}
 			f.answers[key] = f.answers[key].Add([]migrate.Answer{a})
 		}
@@ -585,6 +594,7 @@ func (f *fleet) write(step plan.Step) {
 	}
 	switch a := step.Action.(type) {
 	case plan.PutTrustStatement:
+		f.roles[a.Role.Name].harmed = false
 		policy(a.Role.Name, func(d *trust.Document) (trust.Edit, error) { return d.Add(a.Grant, a.Quota) })
 	case plan.DropTrustStatement:
 		policy(a.Role.Name, func(d *trust.Document) (trust.Edit, error) { return d.RemoveSid(a.Sid) })
@@ -642,20 +652,31 @@ func (f *fleet) write(step plan.Step) {
 			}
 		}
 	case plan.UpdateAssociation:
-		panic("the fleet's mappings do not change settings")
+		if s.association == nil || s.association.ID != a.ID {
+			return
+		}
+		updated := *s.association
+		updated.Role, updated.ModifiedAt = a.Role, f.now
+		s.association = &updated
+		f.associate(s)
 	}
 }
 
 // associate lets EKS Auth know of what stands, then the webhook, then lanyard's reads.
 func (f *fleet) associate(s *simSubject) {
-	known := s.association != nil
+	known, role := s.association != nil, ""
 	auth := f.upTo(f.lateness)
-	if !known { // the SDK and the agent answer for a while; exposure is counted from the delete
+	if known {
+		role = s.association.Role.Name
+	} else { // the SDK and the agent answer for a while; exposure is counted from the delete
 		auth = 0
 	}
-	s.auth.set(known, f.now.Add(auth), f.now)
+	s.auth.set(role, f.now.Add(auth), f.now)
 	s.shown.set(known, f.now.Add(auth+f.upTo(f.lateness-auth)), f.now)
 	s.read.set(s.association, f.now.Add(f.upTo(f.lateness)), f.now)
 }
+
+// roleText is the ARN of a role by its name.
+func roleText(name string) string { return "arn:aws:iam::" + account + ":role/" + name }
 
 func (f *fleet) history() string { return strings.Join(f.log, "\n") }

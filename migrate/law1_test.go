@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -33,9 +34,10 @@ func newFleet(seed uint64) *fleet {
 		name := fmt.Sprintf("sa-%d", i)
 		s := &simSubject{s: identity.Subject{Namespace: "demo", ServiceAccount: name}, role: name, annotations: map[string]string{}, broken: f.IntN(5) == 0}
 		s.fargate = !s.broken && f.IntN(8) == 0
-		arnText := "arn:aws:iam::" + account + ":role/" + name
-		text := irsaTrust(s.s.OIDCSubject())
-		f.roles[name] = &simRole{text: text, read: late[string]{now: text}, obey: late[string]{now: text}}
+		arnText := roleText(name)
+		for role, text := range map[string]string{name: irsaTrust(s.s.OIDCSubject()), name + "-b": strangersTrust} {
+			f.roles[role] = &simRole{text: text, read: late[string]{now: text}, obey: late[string]{now: text}}
+		}
 		s.annotations[diff.AnnotationRole] = arnText
 		s.hook.now = arnText
 		s.m = desired.Mapping{Subject: s.s, Name: name, Role: arn(arnText), Mechanism: identity.PodIdentity,
@@ -65,6 +67,9 @@ func newFleet(seed uint64) *fleet {
 	}
 	return f
 }
+
+// strangersTrust lets in nobody of the cluster.
+const strangersTrust = `{"Version":"2012-10-17","Statement":[{"Sid":"Admins","Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + account + `:role/admin"},"Action":"sts:AssumeRole"}]}`
 
 // disturb lets something happen to the cluster that lanyard did not do.
 func (f *fleet) disturb() {
@@ -113,6 +118,7 @@ func (f *fleet) disturb() {
 			if e, err := doc.RemoveSid(st.Sid); trust.IsLanyardSid(st.Sid) && err == nil {
 				f.note("another hand drops statement %s of role %s", st.Sid, s.role)
 				f.edit(s.role, e.Document.Text())
+				f.roles[s.role].harmed = true
 				s.harmed = f.now.Add(7 * time.Minute) // twice an hour: it is restored every 5 minutes
 				return
 			}
@@ -161,9 +167,18 @@ var errBusy = errors.New("not at rest")
 func runSchedule(seed uint64) (*fleet, error) {
 	f := newFleet(seed)
 	f.note("seed %d", seed)
+	if f.IntN(6) == 0 { // role and mechanism together
+		f.gitRenames()
+	}
 	if f.IntN(3) == 0 { // Git changes its mind on the way
 		if err := f.settle(1+f.IntN(60), f.IntN(4)); err != nil && !errors.Is(err, errBusy) {
 			return f, err
+		}
+		if f.IntN(2) == 0 { // about the role first
+			f.gitRenames()
+			if err := f.settle(1+f.IntN(60), f.IntN(4)); err != nil && !errors.Is(err, errBusy) {
+				return f, err
+			}
 		}
 	} else {
 		if err := f.settle(900, f.IntN(10)); err != nil {
@@ -186,6 +201,9 @@ func runSchedule(seed uint64) (*fleet, error) {
 		}
 	}
 	f.gitAsks(identity.IRSA)
+	if f.IntN(6) == 0 {
+		f.gitRenames()
+	}
 	if err := f.settle(900, f.IntN(10)); err != nil {
 		return f, err
 	}
@@ -203,6 +221,22 @@ func (f *fleet) gitAsks(m identity.Mechanism) {
 		s.m.Mechanism = m
 	}
 	f.note("Git asks for %s", m)
+}
+
+// gitRenames lets Git ask for another role for some.
+func (f *fleet) gitRenames() {
+	for _, s := range f.subjects {
+		if f.IntN(3) == 0 {
+			continue
+		}
+		if short, is := strings.CutSuffix(s.role, "-b"); is {
+			s.role = short
+		} else {
+			s.role += "-b"
+		}
+		s.m.Role = arn(roleText(s.role))
+		f.note("Git asks for role %s", s.role)
+	}
 }
 
 // rests holds a subject at rest to what Git wants: everything on the wanted side and
