@@ -45,6 +45,7 @@ type Next struct {
 	Used     bool               // it was shown to be
 	Soaking  time.Time          // since when all pods have been seen on it; zero: not seen yet
 	Crossed  time.Time          // when that side was armed, as far as anything dates it
+	Serving  time.Time          // since when the association has been seen to be as it is; zero: not yet
 	Slot     bool               // it is on its way, and counts against the workloads that may be
 }
 
@@ -115,7 +116,7 @@ func (a *Assessor) mover(j *diff.Judged, declared desired.Mapping, c Course) *mo
 		return nil
 	}
 	m.next = Next{Phase: s.Phase(), Standing: s, Move: plan.Move{Subject: m.m.Subject}, Crossed: m.armedAt(j.Wanted),
-		Used: m.used(), Soaking: m.since(m.soakCondition())}
+		Used: m.used(), Soaking: m.since(m.soakCondition()), Serving: m.since(m.servesCondition())}
 	m.notes(s)
 	waits := false // for a run or for proof: others may go meanwhile
 	for _, h := range holds {

@@ -194,5 +194,6 @@ func (p *planner) Evidence() migrate.Evidence {
 		Settled: func(s identity.Subject) bool { n, moves := next[s]; return !moves || n.Standing.Ready },
 		Soaking: func(s identity.Subject) time.Time { return next[s].Soaking },
 		Proven:  func(s identity.Subject) bool { return next[s].Used },
+		Serving: func(s identity.Subject) time.Time { return next[s].Serving },
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/lanyard-io/lanyard/internal/bugs"
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/sync/diff"
+	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/trust"
 )
 
@@ -67,6 +68,25 @@ func (b *builder) move(j *diff.Judged, m Move) {
 		if ready || s.Rescue {
 			b.moveStep(j, s)
 		}
+	}
+}
+
+// release lets rollouts go on that lanyard has paused and whose mapping has left Git:
+// nobody else knows that they wait for lanyard.
+func (b *builder) release() {
+	if b.in.Moves == nil {
+		return // not in mode migrate
+	}
+	for _, w := range b.in.Snapshot.Facts().Workloads {
+		s := identity.Subject{Namespace: w.Namespace, ServiceAccount: w.ServiceAccount}
+		named := slices.ContainsFunc(b.in.Result.Judged, func(j diff.Judged) bool { return j.Mapping.Subject == s })
+		if w.PausedBy == "" || named {
+			continue
+		}
+		ref := live.WorkloadRef{Kind: w.Kind, Name: w.Name}
+		b.try(Step{Subject: s, Plane: diff.PlanePods, Effect: Cross, Rescue: true, Action: ResumeRollout{Workload: ref, UID: w.UID},
+			Guards:  []Guard{WorkloadIs{Subject: s, Workload: ref, UID: w.UID, RestartedAt: w.RestartedAt}},
+			Because: "lanyard paused this rollout, and the mapping has left Git"})
 	}
 }
 

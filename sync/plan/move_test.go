@@ -57,6 +57,31 @@ func planned(s *sim, m plan.Move) (steps, holds string, p plan.Plan) {
 	return strings.Join(a, " "), strings.Join(r, " "), p
 }
 
+// TestPausedRolloutIsReleased: a rollout that lanyard paused goes on once its mapping has
+// left Git; others' pauses, and those of mappings, are not its business.
+func TestPausedRolloutIsReleased(t *testing.T) {
+	t.Parallel()
+	s := moved(t)
+	s.facts.Workloads = []live.Workload{{Namespace: "demo", Kind: "Deployment", Name: "api", UID: "w", ServiceAccount: "api", PausedBy: "pod api-2 has none"},
+		{Namespace: "demo", Kind: "Deployment", Name: "theirs", UID: "x", ServiceAccount: "theirs", Suspended: true}}
+	at := func(moves map[identity.Subject]plan.Move) []plan.Step {
+		snap := s.snapshot()
+		p, _ := plan.Repair(plan.Input{Result: diff.Compare(s.state, snap, diff.Options{}), Snapshot: snap, Policy: s.policy, Moves: moves})
+		return slices.DeleteFunc(p.Steps, func(st plan.Step) bool { return st.Plane != diff.PlanePods })
+	}
+	if got := at(map[identity.Subject]plan.Move{}); len(got) > 0 {
+		t.Errorf("while Git has the mapping: %v", got)
+	}
+	s.state.Mappings = nil
+	if got := at(nil); len(got) > 0 {
+		t.Errorf("in mode repair: %v", got)
+	}
+	got := at(map[identity.Subject]plan.Move{})
+	if len(got) != 1 || got[0].Action != (plan.ResumeRollout{Workload: live.WorkloadRef{Kind: "Deployment", Name: "api"}, UID: "w"}) || len(got[0].Guards) != 1 {
+		t.Errorf("got %+v, want the one to go on", got)
+	}
+}
+
 // TestMoves holds how a move goes through the planner of repairs.
 func TestMoves(t *testing.T) {
 	t.Parallel()

@@ -60,6 +60,7 @@ func Repair(in Input) (Plan, Memory) {
 	for i := range in.Result.Judged {
 		b.repair(&in.Result.Judged[i])
 	}
+	b.release()
 	b.widths()
 	// Narrowing comes last, so that an edit of a shared role that waits for the budget
 	// of removals never holds up one that lets somebody in.
