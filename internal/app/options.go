@@ -37,6 +37,7 @@ type Options struct {
 	DescribeInterval    time.Duration                              // how old an association's description may be; the observer's default if zero
 	Progress            func(what string)                          // told what is being done
 	Called              Called                                     // told of every call to AWS
+	Waited              func(service string, d time.Duration)      // told how long each waited for lanyard's own rate limit
 	Log                 *slog.Logger                               // the audit trail of writes
 	Now                 func() time.Time                           // the clock
 	Sleep               func(context.Context, time.Duration) error // between two rounds

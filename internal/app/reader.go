@@ -33,7 +33,7 @@ func NewReader(ctx context.Context, o Options) (*Reader, error) {
 		Cluster: o.Cluster, Kube: c.kube, EKS: c.eks, STS: c.sts,
 		IAM:      func(account string) (observe.IAMReader, error) { return c.iamOf(account) },
 		Accounts: slices.Sorted(maps.Keys(c.accounts)), Region: c.base.Region,
-		Issuer: o.Issuer, Now: o.Now, DescribeInterval: o.DescribeInterval, Progress: o.Progress, Limits: o.Limits,
+		Issuer: o.Issuer, Now: o.Now, DescribeInterval: o.DescribeInterval, Progress: o.Progress, Limits: o.Limits, Waited: o.Waited,
 	})}
 	if err := r.observer.Start(ctx); err != nil {
 		r.observer.Close()

@@ -54,15 +54,84 @@ func (l Limits) withDefaults() Limits {
 type line struct {
 	bucket *rate.Limiter
 	limit  time.Duration
+	waited func(time.Duration) // told how long a call waited for a token; nil tells nobody
+
+	mu  sync.Mutex
+	low float64 // tokens that were left when fewest were, since somebody asked
 }
 
-func newLine(perSecond rate.Limit, l Limits) *line {
-	return &line{bucket: rate.NewLimiter(perSecond, l.Burst), limit: l.Call}
+func newLine(perSecond rate.Limit, l Limits, waited func(time.Duration)) *line {
+	return &line{bucket: rate.NewLimiter(perSecond, l.Burst), limit: l.Call, waited: waited, low: float64(l.Burst)}
+}
+
+// wait waits for a token.
+func (l *line) wait(ctx context.Context) error {
+	start := time.Now()
+	err := l.bucket.Wait(ctx)
+	if l.waited != nil {
+		l.waited(time.Since(start))
+	}
+	l.mu.Lock()
+	l.low = min(l.low, l.left())
+	l.mu.Unlock()
+	return err
+}
+
+// left returns how many calls may go out now without waiting. A bucket without a rate
+// does not count its tokens.
+func (l *line) left() float64 {
+	if l.bucket.Limit() == rate.Inf {
+		return float64(l.bucket.Burst())
+	}
+	return max(0, l.bucket.Tokens())
+}
+
+// budget returns how many calls might still have gone out at once when that was least,
+// since it was asked for last.
+func (l *line) budget() Budget {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := Budget{Left: l.low, Limit: float64(l.bucket.Burst())}
+	l.low = l.left()
+	return b
+}
+
+// Budget is what a rate limit allows at once, and what of it was left at the lowest moment.
+type Budget struct{ Left, Limit float64 }
+
+// The services that an [Observer] asks under a rate limit of its own.
+const (
+	serviceEKS = "eks"
+	serviceIAM = "iam"
+	serviceSTS = "sts"
+)
+
+// Budgets returns what was left of the rate limits since it was last called, by
+// service: of IAM that of the account of which least was left.
+func (o *Observer) Budgets() map[string]Budget {
+	out := map[string]Budget{serviceEKS: o.eks.budget(), serviceSTS: o.sts.budget()}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, a := range o.accounts {
+		b := a.line.budget()
+		if now, met := out[serviceIAM]; !met || b.Left < now.Left {
+			out[serviceIAM] = b
+		}
+	}
+	return out
+}
+
+// waits returns who is told how long calls to a service waited.
+func (o Options) waits(service string) func(time.Duration) {
+	if o.Waited == nil {
+		return nil
+	}
+	return func(d time.Duration) { o.Waited(service, d) }
 }
 
 // ask makes one call of an SDK client.
 func ask[In, Out, Opt any](ctx context.Context, l *line, call func(context.Context, *In, ...func(*Opt)) (*Out, error), in *In) (*Out, error) {
-	if err := l.bucket.Wait(ctx); err != nil {
+	if err := l.wait(ctx); err != nil {
 		if ctx.Err() == nil {
 			err = errBudget{err}
 		}

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/smithy-go"
@@ -237,4 +239,39 @@ func TestRolling(t *testing.T) {
 	}
 	at = at.Add(-2 * time.Hour) // a clock that was set back is no reason for a panic
 	r.due([]string{"b"}, at, time.Minute)
+}
+
+// TestBudget: what is told of a rate limit is its lowest moment since it was asked last,
+// and how long calls waited for it; one without a rate is always full.
+func TestBudget(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var waited []time.Duration
+		l := newLine(rate.Every(time.Second), Limits{Burst: 3}, func(d time.Duration) { waited = append(waited, d) })
+		for range 4 {
+			if err := l.wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, want := l.budget(), (Budget{0, 3}); got != want {
+			t.Errorf("after 4 calls of 3 at once: %+v, want %+v", got, want)
+		}
+		time.Sleep(time.Minute)
+		_ = l.budget()
+		if got, want := l.budget(), (Budget{3, 3}); got != want {
+			t.Errorf("after a rest: %+v, want %+v", got, want)
+		}
+		if want := []time.Duration{0, 0, 0, time.Second}; !slices.Equal(waited, want) {
+			t.Errorf("waited %v, want %v", waited, want)
+		}
+		free := newLine(rate.Inf, Limits{Burst: 3}, nil)
+		for range 10 {
+			if err := free.wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, want := free.budget(), (Budget{3, 3}); got != want {
+			t.Errorf("without a rate: %+v, want %+v", got, want)
+		}
+	})
 }

@@ -46,6 +46,8 @@ type Options struct {
 	DescribeInterval time.Duration    // within which every association is described and every account read whole again; the constant if zero
 	Limits           Limits
 	Progress         func(string) // says what takes long; one call at a time
+
+	Waited func(service string, d time.Duration) // told how long each call waited for its rate limit
 }
 
 // Ask says what Git wants looked at. Roles that live annotations, pods and
@@ -103,7 +105,7 @@ func New(opts Options) *Observer {
 	limits := opts.Limits.withDefaults()
 	return &Observer{
 		opts: opts, limits: limits, accounts: map[string]*account{},
-		eks: newLine(limits.EKS, limits), sts: newLine(limits.EKS, limits),
+		eks: newLine(limits.EKS, limits, opts.waits(serviceEKS)), sts: newLine(limits.EKS, limits, opts.waits(serviceSTS)),
 	}
 }
 

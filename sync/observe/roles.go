@@ -68,7 +68,7 @@ func (o *Observer) account(id string) *account {
 	defer o.mu.Unlock()
 	a := o.accounts[id]
 	if a == nil {
-		a = &account{line: newLine(o.limits.IAM, o.limits), ourMarksOn: map[identity.RoleARN]bool{}, chained: map[identity.RoleARN]bool{}}
+		a = &account{line: newLine(o.limits.IAM, o.limits, o.opts.waits(serviceIAM)), ourMarksOn: map[identity.RoleARN]bool{}, chained: map[identity.RoleARN]bool{}}
 		o.accounts[id] = a
 	}
 	return a
