@@ -55,15 +55,15 @@ func TestLimit(t *testing.T) {
 		"lanyard_mappings_unlisted": "8500", "lanyard_findings_unlisted": "5168",
 		"lanyard_migrations_unlisted": "1834", `lanyard_migration_phase_oldest_start_timestamp_seconds{phase="crossing"}`: fmt.Sprint(float64(noon.Unix() - 9999)),
 		"lanyard_write_conflicts": "3334", "lanyard_write_conflicts_unlisted": "1834",
-		`lanyard_findings{kind="annotation-mismatch",severity="critical"}`: "1112",
+		`lanyard_findings{kind="annotation-mismatch",plane="service-account",severity="critical"}`: "1112",
 	} {
 		if got := value(t, text, sample); got != want {
 			t.Errorf("%s is %s, want %s", sample, got, want)
 		}
 	}
 	whole, err := testutil.GatherAndCount(reg)
-	if err != nil || whole > 5*limit+600 {
-		t.Errorf("%d series in all, want at most %d: %v", whole, 5*limit+600, err)
+	if err != nil || whole > 6*limit+600 {
+		t.Errorf("%d series in all, want at most %d: %v", whole, 6*limit+600, err)
 	}
 }
 
@@ -147,7 +147,7 @@ func TestAtOnce(t *testing.T) {
 	wg.Go(func() {
 		for i := range 200 {
 			m.Fetched(noon, fmt.Sprint(i))
-			m.Held([]string{"", "empty"}[i%2])
+			m.Held([]string{"", "empty"}[i%2], noon)
 			m.AWSCall("iam", fmt.Sprint(i), "", time.Millisecond)
 		}
 	})

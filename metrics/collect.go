@@ -16,20 +16,20 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 	send := func(desc *prometheus.Desc, sort prometheus.ValueType, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(desc, sort, value, labels...)
 	}
-	gauge := func(desc *prometheus.Desc, value float64, labels ...string) {
+	put := func(desc *prometheus.Desc, value float64, labels ...string) {
 		send(desc, prometheus.GaugeValue, value, labels...)
 	}
 	count := func(desc *prometheus.Desc, value uint64, labels ...string) {
 		send(desc, prometheus.CounterValue, float64(value), labels...)
 	}
-	gauge(m.is.build, 1, m.opts.Version, m.opts.Commit, m.opts.GoVersion)
+	put(m.is.build, 1, m.opts.Version, m.opts.Commit, m.opts.GoVersion)
 	for _, mode := range modes {
-		gauge(m.is.mode, one(s.mode == mode), mode)
+		put(m.is.mode, one(s.mode == mode), mode)
 	}
-	gauge(m.is.leader, one(s.leader != follows))
-	gauge(m.is.goodRound, seconds(s.goodRound))
-	gauge(m.is.failedRound, seconds(s.failedRound))
-	gauge(m.is.goodFetch, seconds(s.goodFetch))
+	put(m.is.leader, one(s.leader != follows))
+	put(m.is.goodRound, seconds(s.goodRound))
+	put(m.is.failedRound, seconds(s.failedRound))
+	put(m.is.goodFetch, seconds(s.goodFetch))
 	ch <- s.duration.metric(m.is.duration)
 	count(m.is.rounds, s.good, "good")
 	count(m.is.rounds, s.partial, "partial")
@@ -42,19 +42,43 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		count(m.is.steps, n, key[:]...)
 	}
 	for _, reason := range heads {
-		gauge(m.is.head, one(s.held == reason), reason)
+		put(m.is.head, one(s.held == reason), reason)
 	}
-	gauge(m.is.removalsLeft, float64(s.removalsLeft))
-	gauge(m.is.removalsLimit, float64(s.removalsLimit))
-	gauge(m.is.reloaded, one(s.reloaded))
-	gauge(m.is.reloadedAt, seconds(s.reloadedAt))
+	put(m.is.removalsLeft, float64(s.removalsLeft))
+	put(m.is.removalsLimit, float64(s.removalsLimit))
+	put(m.is.reloaded, one(s.reloaded))
+	put(m.is.reloadedAt, seconds(s.reloadedAt))
+	m.collectMore(s, put, count)
 	for desc, counts := range map[*prometheus.Desc]map[string]int{m.is.verdicts: s.migrations.Verdicts, m.is.reasons: s.migrations.Reasons, m.is.phases: s.migrations.Phases} {
 		for word, n := range counts {
-			gauge(desc, float64(n), word)
+			put(desc, float64(n), word)
 		}
 	}
-	for _, metric := range s.standing {
-		ch <- metric
+	for _, metrics := range [][]prometheus.Metric{s.standing, s.quotas} {
+		for _, metric := range metrics {
+			ch <- metric
+		}
+	}
+}
+
+// collectMore sends what has a label with a closed list and is told between rounds.
+func (m *Metrics) collectMore(s *state, put func(*prometheus.Desc, float64, ...string), count func(*prometheus.Desc, uint64, ...string)) {
+	count(m.is.terms, s.terms)
+	put(m.is.limit, float64(m.opts.MappingLimit))
+	put(m.is.acceptedSince, seconds(s.acceptedAt))
+	put(m.is.heldSince, seconds(s.heldSince))
+	put(m.is.signed, one(s.signed))
+	for desc, counts := range map[*prometheus.Desc]map[string]uint64{m.is.gitLooks: s.looks, m.is.verifications: s.verifications, m.is.onsets: s.onsets} {
+		for word, n := range counts {
+			count(desc, n, word)
+		}
+	}
+	for _, object := range objects {
+		put(m.is.seen, float64(s.seen[object]), object)
+	}
+	for _, service := range limited {
+		put(m.is.budgetLeft, s.budgets[service].Left, service)
+		put(m.is.budgetLimit, s.budgets[service].Limit, service)
 	}
 }
 
@@ -73,8 +97,8 @@ func seconds(t time.Time) float64 {
 	return float64(t.UnixMilli()) / 1000
 }
 
-// histogram is a distribution that is never changed, only replaced.
-type histogram struct {
+// distribution is a histogram distribution that is never changed, only replaced.
+type distribution struct {
 	count  uint64
 	sum    float64
 	counts map[float64]uint64 // cumulative, by upper bound
@@ -84,8 +108,8 @@ type histogram struct {
 // cluster whose account throttles.
 var bounds = []float64{0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300}
 
-func newHistogram() histogram {
-	h := histogram{counts: map[float64]uint64{}}
+func newDistribution() distribution {
+	h := distribution{counts: map[float64]uint64{}}
 	for _, b := range bounds {
 		h.counts[b] = 0
 	}
@@ -94,9 +118,9 @@ func newHistogram() histogram {
 
 // observe returns the distribution with one more duration in it. A clock that was set
 // back counts as no time.
-func (h histogram) observe(d time.Duration) histogram {
+func (h distribution) observe(d time.Duration) distribution {
 	took := max(0, d.Seconds())
-	next := histogram{count: h.count + 1, sum: h.sum + took, counts: maps.Clone(h.counts)}
+	next := distribution{count: h.count + 1, sum: h.sum + took, counts: maps.Clone(h.counts)}
 	for _, b := range bounds {
 		if took <= b {
 			next.counts[b]++
@@ -105,7 +129,7 @@ func (h histogram) observe(d time.Duration) histogram {
 	return next
 }
 
-func (h histogram) metric(desc *prometheus.Desc) prometheus.Metric {
+func (h distribution) metric(desc *prometheus.Desc) prometheus.Metric {
 	return prometheus.MustNewConstHistogram(desc, h.count, h.sum, h.counts)
 }
 

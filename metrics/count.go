@@ -10,29 +10,29 @@ import (
 
 // counted are the metrics that count what happens between rounds, as it happens.
 type counted struct {
-	calls   *prometheus.CounterVec
-	took    *prometheus.HistogramVec
-	waited  *prometheus.CounterVec
-	hooks   *prometheus.CounterVec
-	events  *prometheus.CounterVec
-	limiter words
+	calls     *prometheus.CounterVec
+	throttles *prometheus.CounterVec
+	took      *prometheus.HistogramVec
+	waited    *prometheus.CounterVec
+	hooks     *prometheus.CounterVec
+	events    *prometheus.CounterVec
+	gitTook   *prometheus.HistogramVec
+	limiter   words
 }
 
-func newCounted(reg prometheus.Registerer) *counted {
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "lanyard", Name: name, Help: help}, labels)
-	}
+func newCounted(reg prometheus.Registerer, is *described) *counted {
 	c := &counted{
-		calls: counter("aws_calls_total", "AWS API calls by service, operation and error code; code is ok for none.", "service", "operation", "code"),
-		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{Namespace: "lanyard", Name: "aws_call_duration_seconds",
-			Help: "How long AWS API calls took, by service.", Buckets: []float64{0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}}, []string{"service"}),
-		waited: counter("aws_wait_seconds_total", "Time that calls waited for lanyard's own rate limit, by service.", "service"),
-		hooks:  counter("hooks_total", "Deliveries to the hook listener by provider and what became of them.", "provider", "result"),
-		events: counter("events_total", "Kubernetes Events by whether they could be sent.", "result"),
+		calls: is.calls.counter(), throttles: is.throttles.counter(), waited: is.waited.counter(), hooks: is.hooks.counter(), events: is.events.counter(),
+		took:    is.took.histogram(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+		gitTook: is.gitTook.histogram(0.1, 0.5, 1, 5, 10, 30, 60),
+	}
+	c.gitTook.WithLabelValues()
+	for _, service := range limited {
+		c.waited.WithLabelValues(service)
 	}
 	for _, service := range services {
 		c.took.WithLabelValues(service)
-		c.waited.WithLabelValues(service)
+		c.throttles.WithLabelValues(service)
 	}
 	for _, provider := range providers {
 		for _, result := range deliveries {
@@ -42,7 +42,7 @@ func newCounted(reg prometheus.Registerer) *counted {
 	for _, result := range events {
 		c.events.WithLabelValues(result)
 	}
-	reg.MustRegister(c.calls, c.took, c.waited, c.hooks, c.events)
+	reg.MustRegister(c.calls, c.throttles, c.took, c.waited, c.hooks, c.events, c.gitTook)
 	return c
 }
 
@@ -51,13 +51,18 @@ func newCounted(reg prometheus.Registerer) *counted {
 func (m *Metrics) AWSCall(service, operation, code string, d time.Duration) {
 	service = serviceLabel(service)
 	operation, code = m.counted.limiter.bound(service, operation, code)
-	m.counted.calls.WithLabelValues(service, operation, code).Inc()
+	m.counted.calls.WithLabelValues(code, operation, service).Inc()
 	m.counted.took.WithLabelValues(service).Observe(max(0, d.Seconds()))
 }
 
-// Throttled counts the time that a call waited for lanyard's own rate limit before it
+// AWSThrottled counts a call that AWS refused because of its rate.
+func (m *Metrics) AWSThrottled(service string) {
+	m.counted.throttles.WithLabelValues(serviceLabel(service)).Inc()
+}
+
+// Waited counts the time that a call waited for lanyard's own rate limit before it
 // went out.
-func (m *Metrics) Throttled(service string, waited time.Duration) {
+func (m *Metrics) Waited(service string, waited time.Duration) {
 	m.counted.waited.WithLabelValues(serviceLabel(service)).Add(max(0, waited.Seconds()))
 }
 

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"maps"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,8 +31,10 @@ type Metrics struct {
 	is      *described
 	counted *counted
 
-	mu   sync.Mutex            // held by whoever makes the next state
-	then atomic.Pointer[state] // what a scrape sees; never changed once it stands here
+	mu     sync.Mutex            // held by whoever makes the next state, and guards past
+	past   past                  // of the rounds of this term
+	judged string                // the head whose signature was counted last
+	then   atomic.Pointer[state] // what a scrape sees; never changed once it stands here
 }
 
 // state is everything that is shown, at one moment. Maps in it are copied before they
@@ -39,10 +42,16 @@ type Metrics struct {
 type state struct {
 	goodRound, failedRound, goodFetch time.Time
 	good, partial, failed, revisions  uint64
+	terms                             uint64
 	revision                          string
+	acceptedAt, heldSince             time.Time
+	signed                            bool
 	failures                          map[[2]string]uint64 // by stage and remedy
 	steps                             map[[3]string]uint64 // by effect, action and result
-	duration                          histogram
+	looks, verifications              map[string]uint64    // by result
+	onsets                            map[string]uint64    // by plane
+	budgets                           map[string]Budget    // by service
+	duration                          distribution
 	standing                          []prometheus.Metric // of the last good round
 	mode, held                        string
 	leader                            leading
@@ -50,6 +59,8 @@ type state struct {
 	reloaded                          bool
 	reloadedAt                        time.Time
 	migrations                        Migrations
+	quotas                            []prometheus.Metric
+	seen                              map[string]int // by kind of object
 }
 
 // leading says whether this replica leads. One that was never told makes rounds for
@@ -72,8 +83,10 @@ func New(reg prometheus.Registerer, opts Options) *Metrics {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	m := &Metrics{opts: opts, is: describe(), counted: newCounted(reg)}
-	first := &state{failures: map[[2]string]uint64{}, steps: map[[3]string]uint64{}, duration: newHistogram()}
+	is := describe()
+	m := &Metrics{opts: opts, is: is, counted: newCounted(reg, is)}
+	first := &state{failures: map[[2]string]uint64{}, steps: map[[3]string]uint64{}, duration: newDistribution(),
+		looks: zeros(looks), verifications: zeros(signatures), onsets: zeros(planeNames())}
 	for _, stage := range stages {
 		for _, r := range remedies {
 			first.failures[[2]string{stage, r}] = 0
@@ -86,10 +99,25 @@ func New(reg prometheus.Registerer, opts Options) *Metrics {
 			}
 		}
 	}
-	first.standing = m.standing(report.Round{})
+	first.standing, first.quotas = m.standing(report.Round{}), m.quotas(Quotas{})
 	m.then.Store(first)
 	reg.MustRegister(m)
 	return m
+}
+
+func zeros(words []string) map[string]uint64 {
+	out := make(map[string]uint64, len(words))
+	for _, word := range words {
+		out[word] = 0
+	}
+	return out
+}
+
+// more returns the counts with one more of a word.
+func more(counts map[string]uint64, word string) map[string]uint64 {
+	out := maps.Clone(counts)
+	out[word]++
+	return out
 }
 
 // change publishes the next state, all of it at once.
@@ -119,7 +147,6 @@ func (m *Metrics) Again(r report.Round) {
 }
 
 func (m *Metrics) round(r report.Round, count func(s *state)) {
-	standing := m.standing(r)
 	m.change(func(s *state) {
 		count(s)
 		s.mode = string(r.Mode)
@@ -127,9 +154,14 @@ func (m *Metrics) round(r report.Round, count func(s *state)) {
 		for _, o := range r.Outcomes {
 			s.steps[[3]string{o.Step.Effect.String(), action(o), string(known(results, o.Result))}]++
 		}
-		if s.leader != follows {
-			s.standing = standing
+		if s.leader == follows {
+			return
 		}
+		s.onsets = maps.Clone(s.onsets)
+		for plane, n := range m.past.saw(r, m.moment(r.Ended)) {
+			s.onsets[plane] += n
+		}
+		s.standing = m.standing(r)
 	})
 }
 
@@ -157,19 +189,55 @@ func (m *Metrics) Fetched(at time.Time, revision string) {
 	m.change(func(s *state) {
 		s.goodFetch = m.moment(at)
 		if revision != s.revision {
-			s.revision = revision
+			s.revision, s.acceptedAt = revision, m.moment(at)
 			s.revisions++
 		}
 	})
 }
 
+// Looked counts a look at the head of Git and what came of it: the empty text for one
+// that is followed, else why it is held.
+func (m *Metrics) Looked(reason string, took time.Duration) {
+	word := "followed"
+	if reason != "" {
+		word = known(looks, reason)
+	}
+	m.counted.gitTook.WithLabelValues().Observe(max(0, took.Seconds()))
+	m.change(func(s *state) { s.looks = more(s.looks, word) })
+}
+
+// SignaturesRequired notes whether a head must be signed to be followed.
+func (m *Metrics) SignaturesRequired(are bool) {
+	m.change(func(s *state) { s.signed = are })
+}
+
+// Verified counts what the signature of a head was: the empty text for one that counts,
+// else its fault. The same head counts once, however often it is looked at.
+func (m *Metrics) Verified(head, fault string) {
+	word := "good"
+	if fault != "" {
+		word = known(signatures, fault)
+	}
+	m.change(func(s *state) {
+		if head+" "+word == m.judged {
+			return
+		}
+		m.judged, s.verifications = head+" "+word, more(s.verifications, word)
+	})
+}
+
 // Held notes why the head of Git is held back (unreachable, invalid, unsigned,
 // rewound, empty); the empty text when it is not.
-func (m *Metrics) Held(reason string) {
+func (m *Metrics) Held(reason string, at time.Time) {
 	m.change(func(s *state) {
-		if s.held = reason; reason != "" {
-			s.held = known(heads, reason)
+		if reason == "" {
+			s.held, s.heldSince = "", time.Time{}
+			return
 		}
+		if s.held == "" {
+			s.heldSince = m.moment(at)
+		}
+		s.held = known(heads, reason)
 	})
 }
 
@@ -178,11 +246,16 @@ func (m *Metrics) Held(reason string) {
 // leader's.
 func (m *Metrics) Leader(is bool) {
 	m.change(func(s *state) {
-		if s.leader = leads; !is {
-			s.leader = follows
-			s.standing = m.standing(report.Round{})
-			s.held = "" // the new leader's to say
+		if is {
+			if s.leader != leads {
+				s.terms++
+			}
+			s.leader = leads
+			return
 		}
+		s.leader, m.past = follows, past{}
+		s.standing, s.quotas, s.seen = m.standing(report.Round{}), m.quotas(Quotas{}), nil
+		s.held, s.heldSince = "", time.Time{} // the new leader's to say
 	})
 }
 
@@ -201,6 +274,25 @@ type Migrations struct{ Verdicts, Reasons, Phases map[string]int }
 // Migrations notes who could move, and where those that Git names stand. It keeps the
 // maps, which must not be changed.
 func (m *Metrics) Migrations(v Migrations) { m.change(func(s *state) { s.migrations = v }) }
+
+// Seen notes how many objects of each kind a round saw.
+func (m *Metrics) Seen(kinds map[string]int) { m.change(func(s *state) { s.seen = kinds }) }
+
+// Budget is how much of a rate limit of lanyard's own was left at the lowest moment, and
+// how much it allows at once.
+type Budget struct{ Left, Limit float64 }
+
+// Budgets notes the rate limits by service, as the SDK or the endpoint names it.
+func (m *Metrics) Budgets(by map[string]Budget) {
+	out := map[string]Budget{}
+	for service, b := range by {
+		service = serviceLabel(service)
+		if now, met := out[service]; !met || b.Left < now.Left {
+			out[service] = Budget{math.Floor(max(0, b.Left)), b.Limit}
+		}
+	}
+	m.change(func(s *state) { s.budgets = out })
+}
 
 // moment returns when something was; now, where nobody says.
 func (m *Metrics) moment(at time.Time) time.Time {

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/plan"
 	"github.com/lanyard-io/lanyard/sync/report"
 )
@@ -19,6 +20,8 @@ func (m *Metrics) standing(r report.Round) []prometheus.Metric {
 	s := &sheet{limit: m.opts.MappingLimit}
 	m.totals(s, r)
 	m.subjects(s, r)
+	m.drift(s, r)
+	m.pods(s, r)
 	m.moves(s, r)
 	return s.metrics
 }
@@ -52,15 +55,19 @@ func (t *tally[K]) add(key K, n int) {
 // totals are the metrics of which every label has a closed list. Each member of the
 // list is there, also as 0, so that a rule never meets a missing series.
 func (m *Metrics) totals(s *sheet, r report.Round) {
-	var findings, mappings tally[[2]string]
+	var findings tally[[3]string]
+	var mappings tally[[2]string]
 	var holds, gaps, planned tally[string]
-	for _, kind := range kinds {
-		for _, severity := range severities {
-			findings.add([2]string{kind, severity}, 0)
+	for _, p := range planes {
+		for _, kind := range p.kinds {
+			for _, severity := range severities {
+				findings.add([3]string{kind, p.plane, severity}, 0)
+			}
 		}
 	}
 	for _, f := range r.Result.Findings {
-		findings.add([2]string{known(kinds, string(f.Kind)), known(severities, string(f.Severity))}, 1)
+		plane, kind := planeOf(string(f.Kind))
+		findings.add([3]string{kind, plane, known(severities, string(f.Severity))}, 1)
 	}
 	for _, mechanism := range mechanisms {
 		for _, class := range classes {
@@ -88,10 +95,11 @@ func (m *Metrics) totals(s *sheet, r report.Round) {
 	for _, step := range r.Plan.Steps {
 		planned.add(step.Effect.String(), 1)
 	}
-	for desc, t := range map[*prometheus.Desc]tally[[2]string]{m.is.findings: findings, m.is.mappings: mappings} {
-		for _, key := range t.order {
-			s.gauge(desc, float64(t.count[key]), key[:]...)
-		}
+	for _, key := range findings.order {
+		s.gauge(m.is.findings, float64(findings.count[key]), key[:]...)
+	}
+	for _, key := range mappings.order {
+		s.gauge(m.is.mappings, float64(mappings.count[key]), key[:]...)
 	}
 	for desc, t := range map[*prometheus.Desc]tally[string]{m.is.holds: holds, m.is.gaps: gaps, m.is.planned: planned} {
 		for _, key := range t.order {
@@ -99,13 +107,14 @@ func (m *Metrics) totals(s *sheet, r report.Round) {
 		}
 	}
 	s.gauge(m.is.unmanaged, float64(len(r.Result.Unmanaged)))
+	s.gauge(m.is.motion, float64(len(r.Moving)))
 }
 
 // row is one series of a metric with a series per mapping, and its place in the order
 // in which they are kept: the worst first, then by name.
 type row struct {
 	rank   int
-	labels [4]string // namespace, ServiceAccount, kind or phase, severity
+	labels [5]string // namespace, ServiceAccount, and those of the metric
 	value  float64
 }
 
@@ -122,7 +131,8 @@ func (m *Metrics) subjects(s *sheet, r report.Round) {
 		if now, met := worst[f.Subject]; !met || rank < now {
 			worst[f.Subject] = rank
 		}
-		findings = append(findings, named(f.Subject, rank, 1, known(kinds, string(f.Kind)), severity))
+		plane, kind := planeOf(string(f.Kind))
+		findings = append(findings, named(f.Subject, rank, 1, kind, plane, severity))
 	}
 	for _, j := range r.Result.Judged {
 		rank, found := worst[j.Mapping.Subject]
@@ -142,7 +152,7 @@ func (m *Metrics) subjects(s *sheet, r report.Round) {
 		}
 	}
 	s.gauge(m.is.mappingsCut, float64(s.rows(m.is.inSync, 2, mappings)))
-	s.gauge(m.is.findingsCut, float64(s.rows(m.is.finding, 4, findings)))
+	s.gauge(m.is.findingsCut, float64(s.rows(m.is.finding, 5, findings)))
 	listed := len(s.metrics)
 	cut := s.rows(m.is.conflict, 2, conflicts)
 	s.gauge(m.is.conflicts, float64(len(s.metrics)-listed+cut))
@@ -167,20 +177,83 @@ func (m *Metrics) moves(s *sheet, r report.Round) {
 	}
 	s.gauge(m.is.movesCut, float64(s.rows(m.is.phase, 3, phase)))
 	s.rows(m.is.phaseSince, 2, since)
-	exposed, uninjected := 0, 0
-	for _, e := range r.Exposed() {
-		exposed += len(e.Pods)
+}
+
+// drift is since when there has been drift, and how often it began of late.
+func (m *Metrics) drift(s *sheet, r report.Round) {
+	first := map[[2]string]time.Time{} // by plane and severity
+	var rows, flaps []row
+	for _, f := range r.Result.Findings {
+		plane, _ := planeOf(string(f.Kind))
+		severity, since := known(severities, string(f.Severity)), f.FirstSeen
+		if since.IsZero() {
+			since = m.moment(r.Ended)
+		}
+		if at, met := first[[2]string{plane, severity}]; !met || since.Before(at) {
+			first[[2]string{plane, severity}] = since
+		}
+		rows = append(rows, named(f.Subject, slices.Index(severities, severity), seconds(since), plane, severity))
 	}
+	for _, plane := range planeNames() {
+		for _, severity := range severities {
+			s.gauge(m.is.driftOldest, seconds(first[[2]string{plane, severity}]), plane, severity)
+		}
+	}
+	// Of several findings of one spot the oldest is kept: rows come by value.
+	s.gauge(m.is.driftCut, float64(s.rows(m.is.drift, 4, rows)))
+	for spot, times := range m.past.began {
+		if len(times) > 1 {
+			flaps = append(flaps, named(spot.subject, -len(times), float64(len(times)), spot.plane))
+		}
+	}
+	s.gauge(m.is.flapsCut, float64(s.rows(m.is.flaps, 3, flaps)))
+}
+
+// pods are those that have not what they should have, in all and by workload.
+func (m *Metrics) pods(s *sheet, r report.Round) {
+	exposed := map[identity.Subject][]string{}
+	for _, e := range r.Exposed() {
+		exposed[e.Subject] = e.Pods
+	}
+	var total tally[string]
+	var workloads tally[[5]string]
 	for i := range r.Result.Judged {
 		j := &r.Result.Judged[i]
 		for _, p := range j.Pods {
-			if len(j.Unknown) == 0 && j.Uninjected(p) {
-				uninjected++
+			if len(j.Unknown) > 0 {
+				break
+			}
+			for trouble, is := range map[string]bool{
+				"exposed": slices.Contains(exposed[j.Mapping.Subject], p.Name), "uninjected": j.Uninjected(p), "node-role": bare(p),
+			} {
+				if !is {
+					continue
+				}
+				total.add(trouble, 1)
+				subject, owner := named(j.Mapping.Subject, 0, 0), p.Owner
+				if owner.Name == "" {
+					owner.Kind = "Pod" // their names are many, and gone soon
+				}
+				workloads.add([5]string{subject.labels[0], subject.labels[1], strings.ToValidUTF8(owner.Kind, "?"), strings.ToValidUTF8(owner.Name, "?"), trouble}, 1)
 			}
 		}
 	}
-	s.gauge(m.is.exposed, float64(exposed))
-	s.gauge(m.is.uninjected, float64(uninjected))
+	var rows []row
+	for _, key := range workloads.order {
+		rows = append(rows, row{rank: slices.Index(troubles, key[4]), labels: key, value: float64(workloads.count[key])})
+	}
+	s.gauge(m.is.exposed, float64(total.count["exposed"]))
+	s.gauge(m.is.uninjected, float64(total.count["uninjected"]))
+	s.gauge(m.is.nodeRole, float64(total.count["node-role"]))
+	s.gauge(m.is.troubledCut, float64(s.rows(m.is.troubled, 5, rows)))
+}
+
+// bare reports whether a container of the pod was given no credentials at all: its SDK
+// goes on to the instance metadata service, and finds the node's role where that is in
+// reach.
+// Source: https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html
+func bare(p live.Pod) bool {
+	return slices.ContainsFunc(p.Containers, func(c live.Container) bool { return !c.Skipped && c.Credential == live.CredentialNone })
 }
 
 // named returns a row. A name that is no text would make the whole scrape fail.
@@ -197,7 +270,7 @@ func (s *sheet) rows(desc *prometheus.Desc, labels int, rows []row) (cut int) {
 	slices.SortFunc(rows, func(a, b row) int {
 		return cmp.Or(cmp.Compare(a.rank, b.rank), slices.Compare(a.labels[:], b.labels[:]), cmp.Compare(a.value, b.value))
 	})
-	met := make(map[[4]string]bool, len(rows))
+	met := make(map[[5]string]bool, len(rows))
 	for _, r := range rows {
 		switch {
 		case met[r.labels]:

@@ -3,6 +3,7 @@ package metrics
 import (
 	"encoding/json"
 	"os"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/desired/gitsource"
 	"github.com/lanyard-io/lanyard/internal/hook"
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/internal/remedy"
@@ -47,6 +49,17 @@ func TestLists(t *testing.T) {
 	for _, e := range effects {
 		effectWords = append(effectWords, e.String())
 	}
+	var kinds []string
+	for _, p := range planes {
+		kinds = append(kinds, p.kinds...)
+		for _, kind := range p.kinds {
+			if plane, _ := planeOf(kind); plane != string(diff.Kind(kind).Plane()) {
+				t.Errorf("%s is on plane %s, want %s", kind, plane, diff.Kind(kind).Plane())
+			}
+		}
+	}
+	faults := text([]gitsource.Fault{gitsource.FaultUnsigned, gitsource.FaultMalformed, gitsource.FaultUnknownKey, gitsource.FaultExpired, gitsource.FaultNotYet,
+		gitsource.FaultRevoked, gitsource.FaultNamespace, gitsource.FaultWrong})
 	var phaseWords []string
 	for _, p := range migrate.Phases() {
 		if p != migrate.PhaseSettled {
@@ -67,6 +80,8 @@ func TestLists(t *testing.T) {
 		{"providers", providers, text(hook.Providers())},
 		{"deliveries", deliveries, text(hook.Results())},
 		{"heads", heads, append(text(desired.HeldReasons()), Other)},
+		{"looks", looks, append([]string{"followed"}, heads...)},
+		{"signatures", signatures, append(append([]string{"good"}, faults...), Other)},
 		{"actions", actions(), schema.Defs.Step.Properties.Action.Enum},
 		{"effects", effectWords, schema.Defs.Step.Properties.Effect.Enum},
 	} {
@@ -91,8 +106,18 @@ func TestSources(t *testing.T) {
 		}
 		met[source] = true
 	}
-	if len(sources) != 22 {
-		t.Errorf("%d sources, want 22", len(sources))
+	declared, err := os.ReadFile("../sync/live/presence.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := regexp.MustCompile(`(?m)^\tSource\w+ +Source += "([a-zA-Z0-9:-]+)"`).FindAllStringSubmatch(string(declared), -1)
+	for _, m := range all {
+		if !met[live.Source(m[1])] {
+			t.Errorf("%s counts as %s", m[1], Other)
+		}
+	}
+	if len(all) < 20 {
+		t.Errorf("%d sources found in package live", len(all))
 	}
 }
 

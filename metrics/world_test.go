@@ -84,6 +84,7 @@ func large(n int) report.Round {
 
 // lived is metrics after a life in which everything happened at least once.
 func lived(reg prometheus.Registerer, opts metrics.Options) *metrics.Metrics {
+	metrics.NewKube().Register(reg)
 	opts.Version, opts.Commit, opts.GoVersion = "v1.2.3", "4f1c0c5a9a3e", "go1.26"
 	m := metrics.New(reg, opts)
 	m.Mode("observe")
@@ -92,13 +93,21 @@ func lived(reg prometheus.Registerer, opts metrics.Options) *metrics.Metrics {
 	m.Fetched(noon.Add(time.Minute), "main@sha1:b")
 	m.Round(small())
 	m.RoundFailed("git", remedy.Retry, noon.Add(2*time.Minute))
-	m.Held("unsigned")
+	m.Held("unsigned", noon)
 	m.Removals(3, 5)
 	m.Migrations(metrics.Migrations{Verdicts: map[string]int{"eligible": 2, "blocked": 0}, Reasons: map[string]int{"fargate": 1}, Phases: map[string]int{"settled": 3}})
 	m.Reloaded(true, noon)
 	m.AWSCall("IAM", "GetRole", "", 30*time.Millisecond)
 	m.AWSCall("EKS Auth", "AssumeRoleForPodIdentity", "AccessDeniedException", time.Second)
-	m.Throttled("IAM", 2*time.Second)
+	m.AWSThrottled("IAM")
+	m.Waited("IAM", 2*time.Second)
+	m.Budgets(map[string]metrics.Budget{"IAM": {Left: 3, Limit: 50}})
+	m.Looked("unsigned", time.Second)
+	m.SignaturesRequired(true)
+	m.Verified("b", "unknown-key")
+	m.Seen(map[string]int{"pods": 7})
+	m.Quotas(metrics.Quotas{List: []metrics.Quota{{Name: "associations", Account: "123456789012", Used: 7, Limit: 5000}},
+		Trust: []metrics.TrustPolicy{{Subject: subject("demo", "well"), Characters: 2000, Limit: 2048}}})
 	m.Hook("github", "accepted")
 	m.Event(true)
 	return m

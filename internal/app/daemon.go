@@ -41,7 +41,8 @@ type DaemonOptions struct {
 	TLSKey       string
 	HookSecrets  map[string][]string // files, by provider
 
-	MappingSeries   int // cap of the metrics by mapping; their default if zero
+	MappingSeries   int           // cap of the metrics by mapping; their default if zero
+	KubeCalls       *metrics.Kube // of [MeasureKube]; nothing is counted without
 	Version, Commit string
 
 	ReloadEvery time.Duration // how often the configuration is looked at; 5 s
@@ -94,6 +95,10 @@ func NewDaemon(ctx context.Context, o DaemonOptions) (*Daemon, error) {
 		return nil, err
 	}
 	d.metrics = metrics.New(d.registry, metrics.Options{MappingLimit: o.MappingSeries, Version: o.Version, Commit: o.Commit, GoVersion: runtime.Version(), Now: o.Now})
+	if o.KubeCalls == nil {
+		o.KubeCalls = metrics.NewKube()
+	}
+	o.KubeCalls.Register(d.registry)
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	d.metrics.Mode(string(config.Mode))
 	d.metrics.Leader(false)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/desired/gitsource"
@@ -17,15 +18,16 @@ type followed struct {
 	book     *book
 	accept   func() string // source.accept, as it is now
 	told     func(gitsource.Standing)
+	looked   func(gitsource.Standing, error, time.Duration) // told of each look at the head, whatever came
 }
 
 // openFollowed opens the repository of the configuration's source.
-func openFollowed(c *desired.Configuration, workDir string, b *book, accept func() string, told func(gitsource.Standing)) (*followed, error) {
+func openFollowed(c *desired.Configuration, workDir string, b *book, accept func() string, told func(gitsource.Standing), looked func(gitsource.Standing, error, time.Duration)) (*followed, error) {
 	source, err := gitsource.Open(sourceOptions(c.Source, workDir))
 	if err != nil {
 		return nil, err
 	}
-	return &followed{follower: gitsource.Follow(source, c.Source.Paths), book: b, accept: accept, told: told}, nil
+	return &followed{follower: gitsource.Follow(source, c.Source.Paths), book: b, accept: accept, told: told, looked: looked}, nil
 }
 
 // Latest returns what the accepted revision wants. A head that was accepted just now
@@ -39,7 +41,9 @@ func (f *followed) Latest(ctx context.Context, c identity.Cluster) (desired.Stat
 		}
 	}
 	spent := accept != "" && f.book.Spent() == accept
+	start := time.Now()
 	standing, err := f.follower.Latest(ctx, gitsource.Ask{Cluster: c, Last: f.book.Accepted(), Accept: accept, Spent: spent})
+	f.looked(standing, err, time.Since(start))
 	if err != nil {
 		return desired.State{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/desired/gitsource"
 	"github.com/lanyard-io/lanyard/internal/remedy"
+	"github.com/lanyard-io/lanyard/metrics"
 	lsync "github.com/lanyard-io/lanyard/sync"
 	"github.com/lanyard-io/lanyard/sync/report"
 	"github.com/lanyard-io/lanyard/sync/status"
@@ -60,14 +61,15 @@ func (d *Daemon) generation(ctx context.Context, b *book, said *events) error {
 	config, changed := d.settings.Now()
 	o := d.opts.Options
 	o.Config, o.Cluster = config, config.Cluster
-	o.Called, o.Until = d.metrics.AWSCall, leaseUntil(ctx)
+	o.Called, o.Waited, o.Until = d.called, d.metrics.Waited, leaseUntil(ctx)
 	g := &generation{daemon: d, config: config, said: said}
+	d.metrics.SignaturesRequired(config.Source.Verify != (desired.Verify{}))
 	d.board.State(func(s *status.State) {
 		s.Cluster, s.Mode = config.Cluster, string(config.Mode)
 		s.Source.URL, s.Source.Ref, s.Source.Paths = config.Source.URL, config.Source.Ref, config.Source.Paths
 		s.Source.Accepted = b.Accepted()
 	})
-	source, err := openFollowed(config, d.opts.WorkDir, b, func() string { return g.config.Source.Accept }, d.followed)
+	source, err := openFollowed(config, d.opts.WorkDir, b, func() string { return g.config.Source.Accept }, d.followed, d.looked)
 	if err != nil {
 		return fmt.Errorf("open the repository: %w", err)
 	}
@@ -134,6 +136,13 @@ func (g *generation) seen(r report.Round) {
 	limit := g.config.Budgets.RemovalsPerHour
 	left := max(0, limit-g.syncer.loop.Removals())
 	d.metrics.Removals(left, limit)
+	d.metrics.Quotas(quotasOf(snapshot, r.Result.Judged))
+	d.metrics.Seen(seenOf(snapshot))
+	budgets := map[string]metrics.Budget{}
+	for service, b := range g.syncer.reader.observer.Budgets() {
+		budgets[service] = metrics.Budget(b)
+	}
+	d.metrics.Budgets(budgets)
 	d.board.State(func(s *status.State) { s.Removals = status.Removals{Left: left, Limit: limit}; s.Mode = string(r.Mode) })
 	g.said.saw(r, snapshot)
 	if !r.Partial {
@@ -177,7 +186,7 @@ func (d *Daemon) head(held *desired.Held, accepted string, now time.Time) {
 	if fetched && accepted != "" {
 		d.metrics.Fetched(now, accepted)
 	}
-	d.metrics.Held(reason)
+	d.metrics.Held(reason, now)
 	news := false
 	d.board.State(func(st *status.State) {
 		src := &st.Source

@@ -82,6 +82,7 @@ and the Lease is given back.`,
 			o.Log = slog.New(slog.NewJSONHandler(world.Stderr, &slog.HandlerOptions{Level: at}))
 			o.Version, o.Commit = version(), revision()
 			app.BridgeKlog(o.Log)
+			o.KubeCalls = app.MeasureKube()
 			d, err := app.NewDaemon(cmd.Context(), o)
 			if err != nil {
 				return err
