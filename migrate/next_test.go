@@ -142,6 +142,25 @@ func lately(d time.Duration) func(string) (time.Time, bool) {
 	}
 }
 
+// owned makes the pods those of another kind of owner.
+func (w *world) owned(kind string) {
+	w.workload().Kind = kind
+	for i := range w.f.Pods {
+		w.f.Pods[i].Owner.Kind = kind
+	}
+}
+
+// beside adds another workload of the ServiceAccount, with two pods on IRSA.
+func (w *world) beside(kind, name string) {
+	o := *w.workload()
+	o.Kind, o.Name, o.UID = kind, name, name
+	w.f.Workloads = append(w.f.Workloads, o)
+	for _, p := range append([]live.Pod(nil), w.f.Pods...) {
+		p.Name, p.UID, p.Owner = name+p.Name, name+p.UID, live.WorkloadRef{Kind: kind, Name: name}
+		w.f.Pods = append(w.f.Pods, p)
+	}
+}
+
 // back is a workload on Pod Identity that Git wants on IRSA, with everything ready.
 func back() *world {
 	w := soaked()
@@ -281,6 +300,37 @@ func TestNext(t *testing.T) {
 		}, "crossing +evict-pod"},
 		{"one replica, replaced with a surge", crossing, func(w *world, _ *migrate.Course) {
 			w.f.Pods, w.workload().Replicas = w.f.Pods[:1], 1
+		}, "crossing +restart-workload"},
+
+		{"scaled to zero, before it crosses", widened, func(w *world, _ *migrate.Course) { w.f.Pods, w.workload().Replicas = nil, 0 }, "widened +create-association"},
+		{"scaled to zero, and crossed", crossing, func(w *world, _ *migrate.Course) { w.f.Pods, w.workload().Replicas = nil, 0 }, "soaking -no-run-yet -settling"},
+		{"an autoscaler adds pods, one of which is not there yet", crossing, func(w *world, _ *migrate.Course) { w.workload().Replicas = 3 }, "crossing -waiting"},
+		{"an autoscaler adds pods, one of which is not ready yet", crossing, func(w *world, _ *migrate.Course) {
+			w.workload().Replicas = 3
+			fresh := *w.pod()
+			fresh.Name, fresh.UID, fresh.CreatedAt, fresh.Ready = "api-3", "p3", now.Add(-time.Minute), false
+			fresh.Containers = []live.Container{{Name: "api", Credential: live.CredentialPodIdentity}}
+			w.f.Pods = append(w.f.Pods, fresh)
+		}, "crossing -waiting"},
+		{"an autoscaler's pod is the canary", crossing, func(w *world, _ *migrate.Course) {
+			w.workload().Replicas = 3
+			fresh := *w.pod()
+			fresh.Name, fresh.UID, fresh.CreatedAt = "api-3", "p3", now.Add(-time.Minute)
+			fresh.Containers = []live.Container{{Name: "api", Credential: live.CredentialPodIdentity}}
+			w.f.Pods = append(w.f.Pods, fresh)
+		}, "crossing +restart-workload"},
+		{"the second of two workloads", crossing, func(w *world, _ *migrate.Course) {
+			w.beside("Deployment", "zeta")
+			w.f.Pods[0].Containers = []live.Container{{Name: "api", Credential: live.CredentialPodIdentity}}
+			w.f.Pods[1].Containers = w.f.Pods[0].Containers
+		}, "crossing +evict-pod"},
+		{"one after the other", crossing, func(w *world, _ *migrate.Course) { w.beside("StatefulSet", "zeta") }, "crossing +evict-pod"},
+		{"an Argo Rollout: one pod first", crossing, func(w *world, _ *migrate.Course) { w.owned("Rollout") }, "crossing +evict-pod"},
+		{"an Argo Rollout: then the rest", crossing, func(w *world, _ *migrate.Course) {
+			w.f.Pods = append(w.f.Pods, *w.pod())
+			w.f.Pods[2].Name, w.f.Pods[2].UID, w.workload().Replicas = "api-3", "p3", 3
+			w.owned("Rollout")
+			w.pod().Containers = []live.Container{{Name: "api", Credential: live.CredentialPodIdentity}}
 		}, "crossing +restart-workload"},
 
 		{"the soak is not over", soaked, func(w *world, c *migrate.Course) {
