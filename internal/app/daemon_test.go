@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/lanyard-io/lanyard/internal/app"
 )
 
 // TestDaemonRepairsAndRests: a daemon repairs what the fleet asks for, tells so on all
@@ -74,4 +76,36 @@ func (r *rig) events() []string {
 		}
 	}
 	return out
+}
+
+// TestPage: the daemon serves the page at / and nothing beside it, to whoever has the
+// token; what it worked out of the live world stands on it.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	d := r.start(t)
+	if code, body := d.get(t, "/", ""); code != http.StatusUnauthorized || strings.Contains(string(body), "irsa-lab") {
+		t.Errorf("a stranger gets %d\n%s", code, body)
+	}
+	r.settled(t, d)
+	code, body := d.get(t, "/", apiToken)
+	page := string(body)
+	for _, want := range []string{
+		"<strong>irsa-lab</strong>", "<b>fargate</b>", "<b>cross-account-role</b>", // what cannot leave IRSA
+		"update Pod Identity association a-payments000000001", // what was written
+		"Pod Identity associations", "of 5000",                // quotas
+		"<b>trust-issuer-stale</b>", // what differs
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page (%d) does not say %q", code, want)
+		}
+	}
+	for _, path := range []string{"/index.html", "/page", "/api"} {
+		if code, _ := d.get(t, path, apiToken); code != http.StatusNotFound {
+			t.Errorf("%s: %d, want 404", path, code)
+		}
+	}
+	if code, _ := r.start(t, func(o *app.DaemonOptions) { o.APITokenFile, o.Lease.Identity = "", "two" }).get(t, "/", apiToken); code != http.StatusNotFound {
+		t.Errorf("a daemon without tokens: %d, want 404", code)
+	}
 }

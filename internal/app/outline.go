@@ -4,11 +4,13 @@ import (
 	"maps"
 
 	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/metrics"
 	"github.com/lanyard-io/lanyard/migrate"
 	"github.com/lanyard-io/lanyard/migrate/outline"
 	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/plan"
+	"github.com/lanyard-io/lanyard/sync/status"
 )
 
 // Outline returns what a report of migrations depends on besides Git and the live world:
@@ -31,7 +33,28 @@ func (d *Daemon) outlined(state desired.State, snapshot *live.Snapshot, c *desir
 	d.board.Outline(func() ([]byte, error) { return outline.New(state, snapshot, o).JSON() })
 	brief := o // the other is asked for later, by another goroutine
 	brief.Brief = true
-	d.metrics.Migrations(migrations(outline.New(state, snapshot, brief).Summary))
+	out := outline.New(state, snapshot, brief)
+	d.metrics.Migrations(migrations(out.Summary))
+	d.board.Standings(standings(out), out.Summary.Associations.Limit)
+}
+
+// standings are the workloads on IRSA that cannot leave it.
+func standings(out outline.Outline) []status.Standing {
+	var list []status.Standing
+	for _, w := range out.Workloads {
+		if w.Mechanism != identity.IRSA || w.Verdict == migrate.Eligible {
+			continue
+		}
+		s := status.Standing{Namespace: w.Namespace, ServiceAccount: w.ServiceAccount, Verdict: w.Verdict.String(), Wanted: w.Declared}
+		for _, r := range w.Reasons {
+			s.Reasons = append(s.Reasons, status.Reason{Code: string(r.Code), Message: r.Message, Fix: r.Fix})
+		}
+		for _, g := range w.Gaps {
+			s.Reasons = append(s.Reasons, status.Reason{Code: string(g.Reason), Message: "not read: " + g.String()})
+		}
+		list = append(list, s)
+	}
+	return list
 }
 
 // migrations are the counts by all words of the closed lists.

@@ -164,6 +164,7 @@ func (d *Daemon) bind(ctx context.Context) (err error) {
 		mux.HandleFunc("GET /readyz", d.readyz)
 		mux.Handle("GET /metrics", metrics.Handler(d.registry))
 		mux.Handle("/api/", d.board.Handler())
+		mux.Handle("/{$}", d.board.Handler())
 		if d.addr, err = d.listeners.listen(ctx, o.Listen, mux, pair); err != nil {
 			return err
 		}

@@ -43,6 +43,7 @@ type Board struct {
 	opts    Options
 	started time.Time
 	large   chan struct{} // a place for each large answer that is in memory
+	pages   chan struct{} // and for each page
 
 	mu       sync.RWMutex
 	state    State
@@ -59,6 +60,9 @@ type Board struct {
 	exposed  int
 	steps    []Step    // of the last hour, oldest first
 	cut      time.Time // of the youngest step that there was no room for
+
+	standings []Standing
+	room      int // for associations
 }
 
 // New returns an empty board.
@@ -69,7 +73,7 @@ func New(opts Options) *Board {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Board{opts: opts, started: opts.Now(), large: make(chan struct{}, atOnce)}
+	return &Board{opts: opts, started: opts.Now(), large: make(chan struct{}, atOnce), pages: make(chan struct{}, atOnce)}
 }
 
 // Saw shows a good round, and what it saw. Both are kept until the next and must not
@@ -92,7 +96,7 @@ func (b *Board) saw(r report.Round, snapshot *live.Snapshot, partial bool) {
 	defer b.mu.Unlock()
 	b.diff, b.plan, b.ended = &diff, p, r.Ended
 	b.moving, b.unlisted, b.exposed = moves, unlisted, exposed
-	b.record(r.Outcomes)
+	b.note(r.Outcomes)
 	if snapshot != nil {
 		b.snapshot = snapshot
 	}
@@ -107,8 +111,8 @@ func (b *Board) saw(r report.Round, snapshot *live.Snapshot, partial bool) {
 	b.keep(pass)
 }
 
-// record keeps the steps of the last hour. The caller holds the lock.
-func (b *Board) record(outcomes []report.Outcome) {
+// note keeps the steps of the last hour. The caller holds the lock.
+func (b *Board) note(outcomes []report.Outcome) {
 	kept, cut := recent(log(b.steps, outcomes), b.opts.Now())
 	slices.Reverse(kept)
 	b.steps = kept
@@ -163,6 +167,11 @@ func (b *Board) State(change func(*State)) {
 func (b *Board) status() Status {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
+	return b.document()
+}
+
+// document makes it. The caller holds the lock.
+func (b *Board) document() Status {
 	s := Status{Now: b.opts.Now().UTC(), Started: b.started.UTC(), Ready: b.diff != nil, Daemon: b.state,
 		Last: b.good, Failed: b.failed, Rounds: slices.Clone(b.rounds)}
 	slices.Reverse(s.Rounds)
@@ -190,6 +199,13 @@ func (b *Board) status() Status {
 		d.Source.Held = &held
 	}
 	return s
+}
+
+// record returns what a page is made of, as it is now.
+func (b *Board) record() record {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return record{Status: b.document(), diff: b.diff, snapshot: b.snapshot, standings: b.standings, room: b.room}
 }
 
 // short cuts a text that is too long to be kept.

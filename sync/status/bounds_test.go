@@ -87,6 +87,13 @@ func TestTogether(t *testing.T) {
 	h := b.Handler()
 	r, snap := example(t)
 	var wg sync.WaitGroup
+	wg.Go(func() {
+		for range 25 {
+			if w := ask(h, "GET", "/", "all"); w.Code != 200 {
+				t.Errorf("the page: %d", w.Code)
+			}
+		}
+	})
 	for i := range 4 {
 		wg.Go(func() {
 			for range 25 {

@@ -29,7 +29,28 @@ type route struct {
 	answer func() ([]byte, error)
 }
 
-// Handler serves the API, and 404 for everything else.
+// door is how one kind of reader says who they are, and is told what is wrong.
+type door struct {
+	challenge string // WWW-Authenticate
+	hint      string // for those who say nothing
+	password  bool   // the token may be the password of HTTP Basic
+	fail      func(w http.ResponseWriter, code int, why string)
+}
+
+// Programs bring a token of their own accord. A browser asks a person for a password, and
+// sends it again with each look at the page; it keeps it in memory until it is closed.
+// Basic is told apart from cookies by what it cannot do: it needs no form to post to and
+// nothing to be kept here, and another port of the same host never sees it.
+//
+// Sources: https://www.rfc-editor.org/rfc/rfc6750#section-3 and
+// https://www.rfc-editor.org/rfc/rfc7617#section-2
+var (
+	apiDoor  = door{challenge: `Bearer realm="lanyard"`, hint: "say who you are: Authorization: Bearer TOKEN", fail: fail}
+	pageDoor = door{challenge: `Basic realm="lanyard: a token as the password", charset="UTF-8"`,
+		hint: "Say who you are: any user name, and a token as the password.", password: true, fail: refuse}
+)
+
+// Handler serves the page and the API, and 404 for everything else.
 func (b *Board) Handler() http.Handler {
 	routes := map[string]route{
 		"/api/v1/status":   {small: true, answer: b.statusJSON},
@@ -38,6 +59,10 @@ func (b *Board) Handler() http.Handler {
 		"/api/v1/snapshot": {answer: b.snapshotJSON},
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == pagePath {
+			b.page(w, r)
+			return
+		}
 		strict(w.Header())
 		rt, known := routes[r.URL.Path]
 		switch {
@@ -46,7 +71,7 @@ func (b *Board) Handler() http.Handler {
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			w.Header().Set("Allow", "GET, HEAD")
 			fail(w, http.StatusMethodNotAllowed, "this is only read, with GET")
-		case b.admit(w, r):
+		case b.admit(w, r, apiDoor):
 			b.serve(w, r, rt)
 		}
 	})
@@ -63,11 +88,14 @@ func strict(h http.Header) {
 }
 
 // admit asks who it is, and answers for itself if they may not go on.
-func (b *Board) admit(w http.ResponseWriter, r *http.Request) bool {
+func (b *Board) admit(w http.ResponseWriter, r *http.Request, d door) bool {
 	token, ok := bearer(r.Header)
+	if !ok && d.password {
+		token, ok = password(r)
+	}
 	if !ok {
-		w.Header().Set("WWW-Authenticate", `Bearer realm="lanyard"`)
-		fail(w, http.StatusUnauthorized, "say who you are: Authorization: Bearer TOKEN")
+		w.Header().Set("WWW-Authenticate", d.challenge)
+		d.fail(w, http.StatusUnauthorized, d.hint)
 		return false
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), patience)
@@ -75,16 +103,31 @@ func (b *Board) admit(w http.ResponseWriter, r *http.Request) bool {
 	allowed, err := b.opts.Authorize(ctx, token, r.URL.Path)
 	switch {
 	case errors.Is(err, ErrUnauthenticated):
-		w.Header().Set("WWW-Authenticate", `Bearer realm="lanyard", error="invalid_token"`)
-		fail(w, http.StatusUnauthorized, "the token is not valid here")
+		challenge := d.challenge
+		if !d.password {
+			challenge += `, error="invalid_token"`
+		}
+		w.Header().Set("WWW-Authenticate", challenge)
+		d.fail(w, http.StatusUnauthorized, "the token is not valid here")
 	case err != nil:
-		later(w, "it could not be found out whether you may read this")
+		d.later(w, "it could not be found out whether you may read this")
 	case !allowed:
-		fail(w, http.StatusForbidden, "you may not read "+r.URL.Path)
+		d.fail(w, http.StatusForbidden, "you may not read "+r.URL.Path)
 	default:
 		return true
 	}
 	return false
+}
+
+// password returns the token that is the password of `Authorization: Basic`, which stands
+// once. The user may be anything: a token says whose it is.
+func password(r *http.Request) (string, bool) {
+	values := r.Header.Values("Authorization")
+	if len(values) != 1 || len(values[0]) > 2*longestAuth {
+		return "", false
+	}
+	_, token, ok := r.BasicAuth()
+	return token, ok && valid(token)
 }
 
 // bearer returns the token of `Authorization: Bearer TOKEN`, which stands once.
@@ -96,15 +139,20 @@ func bearer(h http.Header) (string, bool) {
 	}
 	scheme, token, _ := strings.Cut(values[0], " ")
 	token = strings.TrimLeft(token, " ")
-	if !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > longestAuth {
-		return "", false
+	return token, strings.EqualFold(scheme, "Bearer") && valid(token)
+}
+
+// valid reports whether a text has the form of a token.
+func valid(token string) bool {
+	if token == "" || len(token) > longestAuth {
+		return false
 	}
 	for _, c := range []byte(token) {
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-._~+/=", rune(c)) {
-			return "", false
+			return false
 		}
 	}
-	return token, true
+	return true
 }
 
 // serve answers a caller who may be answered.
@@ -114,7 +162,7 @@ func (b *Board) serve(w http.ResponseWriter, r *http.Request, rt route) {
 		w.Header().Set("Last-Modified", ended.UTC().Format(http.TimeFormat))
 	}
 	if !ready && !rt.small {
-		later(w, "there was no good round yet: /api/v1/status says why")
+		apiDoor.later(w, "there was no good round yet: /api/v1/status says why")
 		return
 	}
 	code := http.StatusOK
@@ -127,27 +175,36 @@ func (b *Board) serve(w http.ResponseWriter, r *http.Request, rt route) {
 		return
 	}
 	if !rt.small {
-		wait := time.NewTimer(patience)
-		defer wait.Stop()
-		select {
-		case b.large <- struct{}{}:
-			defer func() { <-b.large }()
-		case <-r.Context().Done():
-			return
-		case <-wait.C:
-			later(w, "others are being answered")
+		done, ok := b.place(w, r, b.large, apiDoor)
+		if !ok {
 			return
 		}
+		defer done()
 	}
 	data, err := rt.answer()
 	switch {
 	case err != nil:
 		fail(w, http.StatusInternalServerError, "this cannot be written as JSON: "+err.Error())
 	case data == nil:
-		later(w, "there is none yet")
+		apiDoor.later(w, "there is none yet")
 	default:
 		send(w, r, code, data)
 	}
+}
+
+// place waits for one of the places in which answers are made, and returns what gives it
+// back. Whoever has gone or waits too long gets none, and has been told.
+func (b *Board) place(w http.ResponseWriter, r *http.Request, places chan struct{}, d door) (done func(), ok bool) {
+	wait := time.NewTimer(patience)
+	defer wait.Stop()
+	select {
+	case places <- struct{}{}:
+		return func() { <-places }, true
+	case <-r.Context().Done():
+	case <-wait.C:
+		d.later(w, "others are being answered")
+	}
+	return nil, false
 }
 
 // send writes a document, compressed if that pays. A reader who takes too long is cut
@@ -193,9 +250,9 @@ func acceptsGzip(h http.Header) bool {
 	return any
 }
 
-func later(w http.ResponseWriter, why string) {
+func (d door) later(w http.ResponseWriter, why string) {
 	w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
-	fail(w, http.StatusServiceUnavailable, why)
+	d.fail(w, http.StatusServiceUnavailable, why)
 }
 
 // fail answers with an error. Every error has the same form.

@@ -115,7 +115,7 @@ func TestPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range paths {
+	for _, path := range append([]string{"/"}, paths...) {
 		if !strings.Contains(string(page), "\n| `"+path+"` |") {
 			t.Errorf("docs/api.md has no row for %s", path)
 		}

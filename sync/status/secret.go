@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/json"
 	"net/url"
 	"strings"
 )
@@ -47,6 +48,22 @@ func scrub(data []byte) []byte {
 			from += userinfo(data[begin:end], last-begin)
 		}
 	}
+}
+
+// scrubText is [scrub] for one text, as it would be in a JSON document: a password that
+// has a quotation mark in it does not end there.
+func scrubText(s string) string {
+	if !strings.Contains(s, "://") {
+		return s
+	}
+	data, err := json.Marshal(s)
+	if err == nil {
+		err = json.Unmarshal(scrub(data), &s)
+	}
+	if err != nil { // what was taken out began in the middle of an escape
+		return string(scrub([]byte(s)))
+	}
+	return s
 }
 
 // word returns where the word that begins at a place ends, and where its last @ does.

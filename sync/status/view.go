@@ -1,0 +1,827 @@
+package status
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/plan"
+	"github.com/lanyard-io/lanyard/sync/report"
+)
+
+// How many entries of a section one page shows.
+const (
+	mostDrift    = 20 // ServiceAccounts
+	mostWaiting  = 25
+	mostIRSA     = 25
+	mostMappings = 50
+	mostMoved    = 50
+	mostWrites   = 20
+	mostGaps     = 25
+	mostUnnamed  = 200
+)
+
+// old is how long ago the last good round may have been.
+const old = 10 * time.Minute
+
+// record is what a page is made of. Nothing in it is changed any more.
+type record struct {
+	Status
+	diff      *report.Diff
+	snapshot  *live.Snapshot
+	standings []Standing
+	room      int
+}
+
+// view is a page, ready to be written.
+type view struct {
+	Level    string // good, busy, warn, bad, blind: how the headline looks
+	Headline string
+	Title    string
+	Facts    []string // below the headline
+	Alerts   []alert
+	Tiles    []tile
+	Filter   filter
+	Every    int // seconds between two looks; 0 for none
+
+	Namespaces, Planes, Phases, Reasons []string
+
+	Status    Status
+	Drift     shown[subject]
+	Expected  int // further ones that differ, as is to be expected of what is on its way
+	Moving    shown[move]
+	Waiting   shown[wait]
+	IRSA      shown[standing]
+	Mappings  shown[mapping]
+	Writes    shown[write]
+	Gaps      shown[live.Gap]
+	Unmanaged []string
+	Unnamed   int // of them, those that are not listed
+	Rounds    []pass
+	Quotas    []quota
+}
+
+// shown is the part of a section that is shown.
+type shown[T any] struct {
+	Part
+	List []T
+}
+
+// standing is a [Standing] on the page.
+type standing struct {
+	Standing
+	ID, Link string
+	Reasons  []why
+}
+
+// why is a [Reason] on the page. A way out that is long is folded.
+type why struct {
+	Reason
+	ID   string
+	Long bool
+}
+
+const longestFix = 200
+
+// alert is what is not well with the daemon itself.
+type alert struct {
+	Level, What, Text string
+}
+
+// tile is a count, and the way to what is counted.
+type tile struct {
+	Level, Label, Section string
+	N                     int
+}
+
+// subject is a ServiceAccount with what differs.
+type subject struct {
+	ID, Name, Link string
+	State, Role    string
+	Findings       []finding
+}
+
+type finding struct {
+	report.Finding
+	Level string
+	Since string
+	Sides *sides
+}
+
+type move struct {
+	Moving
+	ID, Link, For string
+	At, Of        int // which phase of how many it is in
+	Waits         []wait
+}
+
+type wait struct {
+	ID      string
+	Names   []named // of the ServiceAccounts that it is said of
+	More    int     // that are not named
+	Plane   string
+	Reason  string
+	Message string
+	Whom    string
+	Person  bool // whether that is one
+	For     string
+	Handoff *plan.Handoff
+}
+
+// named is a ServiceAccount, and the way to all about it.
+type named struct {
+	ID, Name, Link string
+}
+
+type mapping struct {
+	report.Mapping
+	ID, Link, State, Level string
+}
+
+type write struct {
+	Step
+	ID, Link string
+	Level    string
+	Ago      string
+	Sides    sides
+}
+
+type pass struct {
+	Pass
+	Level, Ago, Took string
+}
+
+// look makes the page.
+func look(r record, f filter) view {
+	v := view{Filter: f, Status: r.Status}
+	d := r.diff
+	if d == nil {
+		d = &report.Diff{}
+	}
+	phases := map[string]string{}
+	for _, m := range r.Moving {
+		phases[m.Namespace+"/"+m.ServiceAccount] = m.Phase
+	}
+	v.head(r, d, phases)
+	v.drift(r, d, phases)
+	v.moving(r)
+	v.waiting(r, d, phases)
+	v.irsa(r, phases)
+	v.mappings(d, phases)
+	v.writes(r, phases)
+	v.gaps(d)
+	v.form(r, d)
+	v.tiles(r, d)
+	for _, s := range d.Unmanaged[:min(len(d.Unmanaged), mostUnnamed)] {
+		v.Unmanaged = append(v.Unmanaged, cell(s.String()))
+	}
+	v.Unnamed = len(d.Unmanaged) - len(v.Unmanaged)
+	for _, p := range r.Rounds {
+		level := "good"
+		switch {
+		case !p.Good || p.Failures > 0:
+			level = "bad"
+		case p.Summary != nil && p.Summary.Gaps > 0:
+			level = "blind"
+		case p.Summary != nil && p.Summary.InSync < p.Summary.Mappings:
+			level = "warn"
+		}
+		v.Rounds = append(v.Rounds, pass{p, level, ago(r.Now, p.Ended), p.Ended.Sub(p.Started).Round(100 * time.Millisecond).String()})
+	}
+	v.Quotas = quotas(r)
+	return v
+}
+
+// standsAs says in a word where a mapping stands, in a few more what that means, and how
+// good it is.
+func standsAs(m report.Mapping, phase string) (word, words, level string) {
+	switch {
+	case phase == "rolled-back":
+		return phase, "its move to " + m.Wanted.String() + " was rolled back", "bad"
+	case phase != "":
+		return phase, "on its way to " + m.Wanted.String() + ": " + phase, "busy"
+	}
+	switch m.Class.String() {
+	case "rest":
+		return "in sync", "in sync", "good"
+	case "drift":
+		return "drifts", "drifts", "warn"
+	case "transition":
+		return "to move", "is to move to " + m.Wanted.String(), "busy"
+	case "held":
+		return "held", "held: Git asks for what may not or cannot be", "warn"
+	}
+	return "unknown", "cannot be judged: a fact is missing", "blind"
+}
+
+// counted counts the mappings by how they stand. Each is counted once.
+type counted struct {
+	all, drift, critical, waiting, held, blind, moving int
+}
+
+func (r record) counts(d *report.Diff, phases map[string]string) counted {
+	c := counted{all: len(d.Mappings), moving: len(r.Moving) + r.MovingUnlisted}
+	critical := map[string]bool{}
+	for _, f := range d.Findings {
+		if f.Severity == "critical" {
+			critical[f.Namespace+"/"+f.ServiceAccount] = true
+		}
+	}
+	c.critical = len(critical)
+	for _, m := range d.Mappings {
+		if phases[m.Namespace+"/"+m.ServiceAccount] != "" {
+			continue
+		}
+		switch m.Class.String() {
+		case "rest":
+		case "drift":
+			c.drift++
+		case "transition":
+			c.waiting++
+		case "held":
+			c.held++
+		default:
+			c.blind++
+		}
+	}
+	return c
+}
+
+// head says in one sentence how things are.
+func (v *view) head(r record, d *report.Diff, phases map[string]string) {
+	c := r.counts(d, phases)
+	var parts []string
+	say := func(n int, one, many string) {
+		if n == 0 {
+			return
+		}
+		of := ""
+		if len(parts) == 0 {
+			of = " of " + count(c.all, "mapping")
+		}
+		verb := many
+		if n == 1 {
+			verb = one
+		}
+		parts = append(parts, fmt.Sprintf("%d%s %s", n, of, verb))
+	}
+	say(c.blind, "cannot be judged", "cannot be judged")
+	say(c.drift, "drifts", "drift")
+	say(c.held, "is held", "are held")
+	say(c.moving, "is on its way", "are on their way")
+	say(c.waiting, "is to move", "are to move")
+	v.Headline = strings.Join(parts, ", ")
+	v.Level = "good"
+	switch {
+	case !r.Ready:
+		v.Level, v.Headline = "blind", "No good round yet"
+	case c.critical > 0 || r.Exposed > 0 || slices.ContainsFunc(r.Moving, func(m Moving) bool { return m.Phase == "rolled-back" }):
+		v.Level = "bad"
+	case c.blind > 0 || len(d.Gaps) > 0:
+		v.Level = "blind"
+	case c.drift+c.held > 0 || slices.ContainsFunc(d.Findings, func(f report.Finding) bool {
+		return phases[f.Namespace+"/"+f.ServiceAccount] == "" && f.Severity != "info"
+	}):
+		v.Level = "warn"
+	case c.moving+c.waiting > 0:
+		v.Level = "busy"
+	}
+	switch {
+	case v.Headline != "":
+	case c.all == 0:
+		v.Headline = "Git names no mapping for this cluster"
+	case len(d.Gaps) > 0:
+		v.Headline = fmt.Sprintf("All %s that could be judged %s in sync, but something was not read", count(c.all, "mapping"), are(c.all))
+	case len(d.Findings) > 0:
+		v.Headline = fmt.Sprintf("All %s %s in sync, but %s concerns the whole cluster", count(c.all, "mapping"), are(c.all), count(len(d.Findings), "finding"))
+	case c.all == 1:
+		v.Headline = "The one mapping is in sync"
+	default:
+		v.Headline = fmt.Sprintf("All %d mappings are in sync", c.all)
+	}
+	v.facts(r, c)
+	v.alerts(r, d)
+	if slices.ContainsFunc(v.Alerts, func(a alert) bool { return a.Level == "blind" }) && v.Level != "bad" {
+		v.Level = "blind"
+	}
+	v.Title = cell(v.Headline + " · " + cmp.Or(r.Daemon.Cluster, "no cluster yet"))
+}
+
+func (v *view) facts(r record, c counted) {
+	if !r.Ready {
+		return
+	}
+	if c.critical > 0 {
+		v.Facts = append(v.Facts, fmt.Sprintf("%d critical", c.critical))
+	}
+	if r.Exposed == 0 {
+		v.Facts = append(v.Facts, "no pod is exposed")
+	}
+	if r.Last != nil {
+		v.Facts = append(v.Facts, "last round "+ago(r.Now, r.Last.Ended))
+	} else {
+		v.Facts = append(v.Facts, "last look "+ago(r.Now, r.Rounds[0].Ended))
+	}
+	if s := r.Daemon.Source; s.Accepted != "" {
+		text := "revision " + shortRevision(s.Accepted)
+		if !s.AcceptedAt.IsZero() {
+			text += ", accepted " + ago(r.Now, s.AcceptedAt)
+		}
+		v.Facts = append(v.Facts, cell(text))
+	}
+}
+
+// alerts are what is not well with the daemon itself.
+func (v *view) alerts(r record, d *report.Diff) {
+	add := func(level, what, text string) { v.Alerts = append(v.Alerts, alert{level, what, cell(text)}) }
+	daemon := r.Daemon
+	switch {
+	case daemon.Leader:
+	case daemon.LeaderIdentity != "" && daemon.LeaderIdentity != daemon.Identity:
+		add("blind", "This replica stands by", daemon.LeaderIdentity+" leads, and knows: what is shown here, if anything, is from when this one led")
+	default:
+		add("blind", "No replica is known to lead", "what is shown may be old")
+	}
+	if len(d.Gaps) > 0 {
+		add("blind", "Something was not read", unread(d.Gaps)+": nothing is written about what that concerns")
+	}
+	if r.Last != nil && r.Now.Sub(r.Last.Ended) > old {
+		add("blind", "It has stopped looking", "the last good round was "+ago(r.Now, r.Last.Ended))
+	}
+	if r.Exposed > 0 {
+		add("bad", "Exposed", count(r.Exposed, "pod")+" may be without credentials until made again")
+	}
+	if f := r.Failed; f != nil && (r.Last == nil || f.Ended.After(r.Last.Ended)) {
+		add("blind", "The last round failed", fmt.Sprintf("at %s, %s: %s", f.Stage, ago(r.Now, f.Ended), f.Error))
+	}
+	if h := daemon.Source.Held; h != nil {
+		add("warn", "The head of Git is not followed", fmt.Sprintf("%s (%s, for %s): %s", cmp.Or(shortCommit(h.Head), "unread"), h.Reason, age(r.Now.Sub(h.Since)), h.Message))
+	}
+	if daemon.Configuration.Error != "" {
+		add("warn", "A newer configuration was refused", daemon.Configuration.Error)
+	}
+}
+
+// unread counts gaps by what was asked and why there was no answer.
+func unread(gaps []live.Gap) string {
+	n := map[string]int{}
+	for _, g := range gaps {
+		n[fmt.Sprintf("%s %s", g.Source, g.Reason)]++
+	}
+	kinds := slices.Sorted(maps.Keys(n))
+	parts := make([]string, len(kinds))
+	for i, kind := range kinds {
+		if parts[i] = kind; n[kind] > 1 {
+			parts[i] += fmt.Sprintf(" (%d times)", n[kind])
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// levels are how severities look, in the order of their ranks.
+var levels = []string{"critical", "warning", "info", "info"}
+
+// rank orders severities, the worst first.
+func rank(severity string) int {
+	if i := slices.Index([]string{"critical", "warning", "info"}, severity); i >= 0 {
+		return i
+	}
+	return 3
+}
+
+func (v *view) drift(r record, d *report.Diff, phases map[string]string) {
+	standing := make(map[string]report.Mapping, len(d.Mappings))
+	for _, m := range d.Mappings {
+		standing[m.Namespace+"/"+m.ServiceAccount] = m
+	}
+	type group struct {
+		name     string
+		worst    int
+		findings []report.Finding
+	}
+	var groups []*group
+	at, all := map[string]*group{}, map[string]bool{}
+	for _, f := range d.Findings {
+		name := f.Namespace + "/" + f.ServiceAccount
+		all[name] = true
+		if !v.Filter.passes(line{f.Namespace, f.ServiceAccount, string(f.Plane), phases[name], []string{string(f.Kind)}, []string{f.Message, f.Expected, f.Actual, f.Owner, f.Position, string(f.Severity)}}) {
+			continue
+		}
+		g := at[name]
+		if g == nil {
+			g = &group{name: name, worst: rank(string(f.Severity))}
+			at[name] = g
+			groups = append(groups, g)
+		}
+		g.worst = min(g.worst, rank(string(f.Severity)))
+		g.findings = append(g.findings, f)
+	}
+	slices.SortStableFunc(groups, func(a, b *group) int { return cmp.Or(cmp.Compare(a.worst, b.worst), strings.Compare(a.name, b.name)) })
+	if !v.Filter.Active() { // that it is not yet where Git wants it is no news of what moves
+		n := len(groups)
+		groups = slices.DeleteFunc(groups, func(g *group) bool { return phases[g.name] != "" && g.worst > 0 })
+		v.Expected = n - len(groups)
+	}
+	shown, p := cutOut(v.Filter, "drift", "differences", groups, len(all)-v.Expected, mostDrift)
+	v.Drift.Part = p
+	for _, g := range shown {
+		first := g.findings[0]
+		s := subject{ID: id("drift", first.Namespace, first.ServiceAccount), Name: cell(name(first.Namespace, first.ServiceAccount)), Link: v.Filter.Only(first.Namespace, first.ServiceAccount)}
+		if m, is := standing[g.name]; is {
+			_, s.State, _ = standsAs(m, phases[g.name])
+			s.Role = cell(m.Role)
+		}
+		slices.SortStableFunc(g.findings, func(a, b report.Finding) int {
+			return cmp.Compare(rank(string(a.Severity)), rank(string(b.Severity)))
+		})
+		for _, f := range g.findings {
+			shown := finding{Finding: f, Level: levels[rank(string(f.Severity))]}
+			if !f.FirstSeen.IsZero() {
+				shown.Since = age(r.Now.Sub(f.FirstSeen))
+			}
+			shown.Message, shown.Owner, shown.Position = cell(f.Message), cell(f.Owner), cell(f.Position)
+			if f.Expected != "" || f.Actual != "" {
+				both := against(cell(fmt.Sprintf("%s of %s: what Git expects, and what is live", f.Kind, name(f.Namespace, f.ServiceAccount))), f.Expected, f.Actual)
+				shown.Sides = &both
+			}
+			s.Findings = append(s.Findings, shown)
+		}
+		v.Drift.List = append(v.Drift.List, s)
+	}
+}
+
+// course are the phases of a move, in order.
+var course = []string{"pending", "widened", "crossing", "soaking", "narrowing", "settled"}
+
+func (v *view) moving(r record) {
+	var list []Moving
+	for _, m := range r.Moving {
+		reasons, texts := make([]string, 0, len(m.Holds)), append([]string{m.Wanted}, m.Exposed...)
+		for _, h := range m.Holds {
+			reasons, texts = append(reasons, h.Reason), append(texts, h.Message)
+		}
+		if v.Filter.passes(line{m.Namespace, m.ServiceAccount, "", m.Phase, reasons, texts}) {
+			list = append(list, m)
+		}
+	}
+	shown, p := cutOut(v.Filter, "moving", "migrations", list, len(r.Moving)+r.MovingUnlisted, mostMoved)
+	v.Moving.Part = p
+	for _, m := range shown {
+		one := move{Moving: m, ID: id("moving", m.Namespace, m.ServiceAccount), Link: v.Filter.Only(m.Namespace, m.ServiceAccount), For: age(r.Now.Sub(m.Since)),
+			At: slices.Index(course, m.Phase) + 1, Of: len(course)}
+		for _, h := range m.Holds {
+			one.Waits = append(one.Waits, wait{Reason: h.Reason, Message: cell(h.Message), For: left(r.Now, h.Until)})
+		}
+		if m.Step != nil {
+			taken := *m.Step
+			taken.Text = cell(taken.Text)
+			one.Step = &taken
+		}
+		v.Moving.List = append(v.Moving.List, one)
+	}
+}
+
+func (v *view) waiting(r record, d *report.Diff, phases map[string]string) {
+	var list []plan.Hold
+	for _, h := range d.Left {
+		texts := []string{h.Message}
+		if h.Handoff != nil {
+			texts = append(texts, h.Handoff.Owner, h.Handoff.What, h.Handoff.Command)
+		}
+		if v.Filter.passes(line{h.Subject.Namespace, h.Subject.ServiceAccount, string(h.Plane), phases[h.Subject.String()], []string{string(h.Reason)}, texts}) {
+			list = append(list, h)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b plan.Hold) int { // what a person must do comes first
+		_, x := whom(a.Reason)
+		_, y := whom(b.Reason)
+		switch {
+		case x == y:
+			return a.NotBefore.Compare(b.NotBefore)
+		case x:
+			return -1
+		}
+		return 1
+	})
+	groups := alike(list)
+	shown, p := cutOut(v.Filter, "waiting", "what waits", groups, len(d.Left), mostWaiting)
+	p.Total, p.Of = len(list), len(groups)
+	v.Waiting.Part = p
+	for _, g := range shown {
+		h := g[0]
+		about := h.Subject
+		w := wait{ID: id("waiting", about.Namespace, about.ServiceAccount, string(h.Plane), string(h.Reason), h.Message), Plane: string(h.Plane), Reason: string(h.Reason),
+			Message: cell(h.Message), For: left(r.Now, h.NotBefore)}
+		w.Whom, w.Person = whom(h.Reason)
+		for _, one := range g[:min(len(g), mostNamed)] {
+			w.Names = append(w.Names, named{id("waits", w.ID, one.Subject.String()), cell(name(one.Subject.Namespace, one.Subject.ServiceAccount)), v.Filter.Only(one.Subject.Namespace, one.Subject.ServiceAccount)})
+		}
+		w.More = len(g) - len(w.Names)
+		if o := h.Handoff; o != nil {
+			w.Handoff = &plan.Handoff{What: cell(o.What), JSON: laid(o.JSON), HCL: laid(o.HCL), Command: laid(o.Command)}
+			if strings.Contains(w.Message, w.Handoff.What) {
+				w.Handoff.What = ""
+			}
+			if o.Owner != "" {
+				w.Whom = cell(o.Owner)
+			}
+		}
+		v.Waiting.List = append(v.Waiting.List, w)
+	}
+}
+
+// mostNamed bounds how many ServiceAccounts one line names.
+const mostNamed = 200
+
+// alike puts holds together that say the same of several ServiceAccounts, in the order of
+// the first of each.
+func alike(list []plan.Hold) [][]plan.Hold {
+	type key struct {
+		reason  plan.Reason
+		message string
+	}
+	var out [][]plan.Hold
+	at := map[key]int{}
+	for _, h := range list {
+		k := key{h.Reason, h.Message}
+		if i, known := at[k]; known && h.Handoff == nil {
+			out[i] = append(out[i], h)
+			continue
+		}
+		if h.Handoff == nil {
+			at[k] = len(out)
+		}
+		out = append(out, []plan.Hold{h})
+	}
+	return out
+}
+
+// whom says who or what ends a hold, and whether that is a person.
+func whom(reason plan.Reason) (who string, person bool) {
+	switch reason {
+	case plan.Settling:
+		return "time", false
+	case plan.Blind:
+		return "a missing fact", false
+	case plan.InTransition:
+		return "mode migrate", false
+	case plan.Terminating:
+		return "its end", false
+	case plan.ChangeBudget, plan.RemovalBudget:
+		return "the budget", false
+	case plan.Waiting:
+		return "the cluster", false
+	case plan.OutsideWindow:
+		return "its window", false
+	case plan.Concurrency:
+		return "its turn", false
+	case plan.NoProof:
+		return "proof", false
+	case plan.NoRunYet:
+		return "its next run", false
+	case plan.OwnerMustAct, plan.RestartNeeded, plan.WriteConflict, plan.InUse:
+		return "its owner", true
+	case plan.CannotBe, plan.Held:
+		return "the mapping's author", true
+	case plan.GuardRail, plan.PruneOff, plan.MassRemoval, plan.ClusterMismatch, plan.ProbeUnguarded:
+		return "the operator", true
+	}
+	return "a person", true
+}
+
+// laid is a value as it is shown for copying.
+func laid(value string) string { return strings.Join(lines(value), "\n") }
+
+func (v *view) irsa(r record, phases map[string]string) {
+	var list []Standing
+	for _, s := range r.standings {
+		reasons, texts := []string{s.Verdict}, []string{}
+		for _, w := range s.Reasons {
+			reasons, texts = append(reasons, w.Code), append(texts, w.Message, w.Fix)
+		}
+		if v.Filter.passes(line{s.Namespace, s.ServiceAccount, "", phases[s.Namespace+"/"+s.ServiceAccount], reasons, texts}) {
+			list = append(list, s)
+		}
+	}
+	shown, p := cutOut(v.Filter, "irsa", "what stays on IRSA", list, len(r.standings), mostIRSA)
+	v.IRSA.Part = p
+	for _, s := range shown {
+		one := standing{Standing: s, ID: id("irsa", s.Namespace, s.ServiceAccount), Link: v.Filter.Only(s.Namespace, s.ServiceAccount)}
+		for _, w := range s.Reasons[:min(len(s.Reasons), mostReasons)] {
+			one.Reasons = append(one.Reasons, why{Reason{w.Code, cell(w.Message), laid(w.Fix)}, id("why", s.Namespace, s.ServiceAccount, w.Code, w.Message), len(w.Fix) > longestFix})
+		}
+		v.IRSA.List = append(v.IRSA.List, one)
+	}
+}
+
+func (v *view) mappings(d *report.Diff, phases map[string]string) {
+	var list []report.Mapping
+	for _, m := range d.Mappings {
+		phase := phases[m.Namespace+"/"+m.ServiceAccount]
+		if v.Filter.passes(line{m.Namespace, m.ServiceAccount, "", phase, []string{m.Class.String()}, []string{m.Role, m.Position, m.On.String(), m.Wanted.String()}}) {
+			list = append(list, m)
+		}
+	}
+	shown, p := cutOut(v.Filter, "mappings", "mappings", list, len(d.Mappings), mostMappings)
+	v.Mappings.Part = p
+	for _, m := range shown {
+		one := mapping{Mapping: m, ID: id("mapping", m.Namespace, m.ServiceAccount), Link: v.Filter.Only(m.Namespace, m.ServiceAccount)}
+		one.State, _, one.Level = standsAs(m, phases[m.Namespace+"/"+m.ServiceAccount])
+		one.Role, one.Position = cell(m.Role), cell(m.Position)
+		v.Mappings.List = append(v.Mappings.List, one)
+	}
+}
+
+func (v *view) writes(r record, phases map[string]string) {
+	var list []Step
+	for _, s := range r.Steps {
+		if v.Filter.passes(line{s.Namespace, s.ServiceAccount, s.Plane, phases[s.Namespace+"/"+s.ServiceAccount], []string{s.Result, s.Action}, []string{s.Text, s.Because, s.Error}}) {
+			list = append(list, s)
+		}
+	}
+	shown, p := cutOut(v.Filter, "writes", "writes", list, len(r.Steps), mostWrites)
+	v.Writes.Part = p
+	for _, s := range shown {
+		w := write{Step: s, ID: id("write", s.At.Format(time.RFC3339Nano), s.Namespace, s.ServiceAccount, s.Action), Link: v.Filter.Only(s.Namespace, s.ServiceAccount),
+			Ago: ago(r.Now, s.At), Level: "warn", Sides: beside(cell(s.Namespace+"/"+s.ServiceAccount+": before and after"), s.Before, s.After)}
+		switch s.Result {
+		case "done":
+			w.Level = "good"
+		case "failed":
+			w.Level = "bad"
+		}
+		w.Text, w.Because, w.Error = cell(s.Text), cell(s.Because), cell(s.Error)
+		v.Writes.List = append(v.Writes.List, w)
+	}
+}
+
+func (v *view) gaps(d *report.Diff) {
+	var list []live.Gap
+	for _, g := range d.Gaps {
+		if v.Filter.passes(line{reasons: []string{string(g.Reason), string(g.Source)}, texts: []string{g.Scope, g.Message}}) {
+			list = append(list, live.Gap{Source: g.Source, Scope: cell(g.Scope), Reason: g.Reason, Message: cell(g.Message)})
+		}
+	}
+	v.Gaps.List, v.Gaps.Part = cutOut(v.Filter, "gaps", "gaps", list, len(d.Gaps), mostGaps)
+}
+
+// form fills in what the fields of the filter offer: planes and phases are closed lists,
+// of the others what occurs.
+func (v *view) form(r record, d *report.Diff) {
+	namespaces, reasons := map[string]bool{}, map[string]bool{}
+	for _, m := range d.Mappings {
+		namespaces[m.Namespace] = true
+	}
+	for _, f := range d.Findings {
+		namespaces[f.Namespace], reasons[string(f.Kind)] = true, true
+	}
+	for _, h := range d.Left {
+		namespaces[h.Subject.Namespace], reasons[string(h.Reason)] = true, true
+	}
+	for _, s := range r.standings {
+		namespaces[s.Namespace], reasons[s.Verdict] = true, true
+		for _, w := range s.Reasons {
+			reasons[w.Code] = true
+		}
+	}
+	for _, g := range d.Gaps {
+		reasons[string(g.Reason)] = true
+	}
+	v.Namespaces, v.Reasons = choices(namespaces, v.Filter.Namespace), choices(reasons, v.Filter.Reason)
+	v.Planes = []string{"git", "service-account", "trust", "association", "pods"}
+	v.Phases = append(slices.Clone(course[:len(course)-1]), "rolled-back")
+	for _, add := range []struct {
+		list   *[]string
+		chosen string
+	}{{&v.Planes, v.Filter.Plane}, {&v.Phases, v.Filter.Phase}} {
+		if add.chosen != "" && !slices.Contains(*add.list, add.chosen) {
+			*add.list = append(*add.list, add.chosen)
+		}
+	}
+}
+
+func (v *view) tiles(r record, d *report.Diff) {
+	level := func(n int, otherwise string) string {
+		if n == 0 {
+			return "none"
+		}
+		return otherwise
+	}
+	person := 0
+	for _, h := range d.Left {
+		if _, is := whom(h.Reason); is {
+			person++
+		}
+	}
+	drift := "warn"
+	if d.Summary.Critical > 0 {
+		drift = "bad"
+	}
+	v.Tiles = []tile{
+		{"good", "in sync", "mappings", d.Summary.InSync},
+		{level(v.Drift.Whole, drift), "differ", "drift", v.Drift.Whole},
+		{level(v.Moving.Whole, "busy"), "on their way", "moving", v.Moving.Whole},
+		{level(person, "warn"), "wait for a person", "waiting", person},
+		{level(v.IRSA.Whole, "calm"), "cannot leave IRSA", "irsa", v.IRSA.Whole},
+		{level(v.Writes.Whole, "calm"), "writes this hour", "writes", v.Writes.Whole},
+		{level(len(d.Gaps), "blind"), "gaps", "gaps", len(d.Gaps)},
+	}
+	if d.Summary.InSync == 0 {
+		v.Tiles[0].Level = "none"
+	}
+}
+
+// cell makes text from outside fit for the page: short enough for a person, without what a
+// browser would obey, and without the passwords of URLs.
+func cell(s string) string { return report.Cell(scrubText(s)) }
+
+// id names an element of the page after what it shows, so that it is found again when the
+// page has been refreshed.
+func id(what string, about ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(about, "\x00")))
+	return what + "-" + hex.EncodeToString(sum[:6])
+}
+
+// name is what something is about.
+func name(namespace, account string) string {
+	if account == "" && namespace == "" {
+		return "the cluster"
+	}
+	return namespace + "/" + account
+}
+
+func count(n int, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %ss", n, one)
+}
+
+func are(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}
+
+// age is a duration as people say it.
+func age(d time.Duration) string {
+	switch d = max(d, 0); {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h %02d min", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
+}
+
+// ago says how long ago a moment was.
+func ago(now, at time.Time) string {
+	if at.IsZero() {
+		return "never"
+	}
+	return age(now.Sub(at)) + " ago"
+}
+
+// left says how long it is until a moment; nothing for no moment.
+func left(now, at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	if !at.After(now) {
+		return "due now"
+	}
+	return "in " + age(at.Sub(now))
+}
+
+// shortRevision cuts the commit of a revision to twelve digits; "main@sha1:..." reads
+// "main@...".
+func shortRevision(text string) string {
+	ref, rest, found := strings.Cut(text, "@")
+	if !found {
+		return shortCommit(text)
+	}
+	_, hash, found := strings.Cut(rest, ":")
+	if !found {
+		return text
+	}
+	return ref + "@" + shortCommit(hash)
+}
+
+func shortCommit(hash string) string {
+	if digits, dirty, _ := strings.Cut(hash, "+"); len(digits) > 12 {
+		if dirty != "" {
+			dirty = "+" + dirty
+		}
+		return digits[:12] + dirty
+	}
+	return hash
+}
