@@ -253,7 +253,7 @@ func (f *fleet) law1() error {
 					}
 					p.exposed = true
 				}
-				if !p.exposed && !f.obtains(s, p.side, p.role) && !f.lost(s, p.role) {
+				if !p.exposed && !f.obtains(s, p.side, p.role) && !f.lost(s, p.side, p.role) {
 					return fmt.Errorf("pod %s of %s is on %s, and obtains no credentials", p.name, s.s, p.side)
 				}
 			}
@@ -262,7 +262,7 @@ func (f *fleet) law1() error {
 		if side == identity.None && !f.now.Before(f.outage) {
 			return fmt.Errorf("a pod of %s admitted now would get nothing", s.s)
 		}
-		if side != identity.None && !f.obtains(s, side, role) && !(side == identity.PodIdentity && s.association == nil) {
+		if side != identity.None && !f.obtains(s, side, role) && !f.lost(s, side, role) && !(side == identity.PodIdentity && s.association == nil) {
 			return fmt.Errorf("a pod of %s admitted now would be on %s, and obtain no credentials", s.s, side)
 		}
 	}
@@ -271,7 +271,10 @@ func (f *fleet) law1() error {
 
 // lost reports whether another hand took away a role that Git has turned from meanwhile:
 // lanyard edits the trust of no role that Git does not name.
-func (f *fleet) lost(s *simSubject, role string) bool {
+func (f *fleet) lost(s *simSubject, side identity.Mechanism, role string) bool {
+	if side == identity.PodIdentity {
+		role = s.auth.at(f.now)
+	}
 	return role != "" && role != s.role && f.roles[role].harmed
 }
 
