@@ -167,7 +167,7 @@ func TestLinks(t *testing.T) {
 
 func follow(t *testing.T, link string) error {
 	t.Helper()
-	for _, site := range []string{"https://docs.aws.amazon.com/", "https://kubernetes.io/docs/", "https://github.com/aws/amazon-eks-pod-identity-webhook"} {
+	for _, site := range []string{"https://docs.aws.amazon.com/", "https://kubernetes.io/docs/", "https://github.com/aws/amazon-eks-pod-identity-webhook", "https://prometheus.io/docs/"} {
 		if strings.HasPrefix(link, site) {
 			return nil
 		}
