@@ -190,7 +190,7 @@ var configurationShape = document(kindConfiguration,
 	), "migration", "How migrations proceed."),
 	opt(objectOf(
 		initially(opt(oneFlag, "cloudtrail", "Read CloudTrail for proof."), false),
-		initially(opt(oneFlag, "identityProbe", "Ask STS who a pod is."), false),
+		initially(opt(oneFlag, "identityProbe", "In mode migrate, run lanyard whoami under each ServiceAccount that has moved. A check that nothing waits for."), false),
 		initially(opt(oneFlag, "secretKeys", "Read the key names of Secrets, to find static credentials."), false),
 		initially(opt(oneFlag, "self", "Let lanyard's own ServiceAccount and the Pod Identity agent's be managed."), false),
 		initially(opt(oneFlag, "pullRequests", "Open pull requests."), false),

@@ -50,6 +50,7 @@ func TestDeployGrants(t *testing.T) {
 		{"iam/trust-irsa.json", "observe", nil, rights.Wants.TrustIRSA},
 		{"iam/trust-other-account.json", "observe", []string{rights.Accounts}, rights.Wants.TrustAway},
 		{"kubernetes/base/admission.yaml", "repair", nil, rights.Wants.Admission},
+		{"kubernetes/components/identity-probe/admission.yaml", "migrate", []string{rights.IdentityProbe}, func(w rights.Wants) string { return w.Place.JobAdmission() }},
 		{"kubernetes/overlays/observe/rbac.yaml", "observe", nil, rights.Wants.RBAC},
 		{"kubernetes/overlays/repair/rbac.yaml", "repair", nil, rights.Wants.RBAC},
 		{"kubernetes/overlays/migrate/rbac.yaml", "migrate", nil, rights.Wants.RBAC},
@@ -98,13 +99,17 @@ What lanyard needs of AWS and Kubernetes, in each mode, and nothing more: a test
 		}
 		b.WriteString("\n## Mode " + mode + "\n\n" + w.Markdown())
 	}
-	base, err := rights.For("repair", nil, rights.Place{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	known := strings.Split(base.Markdown(), "\n")
 	for _, f := range rights.Features() {
-		w, err := rights.For("repair", []string{f.Name}, rights.Place{Roles: []string{"arn:aws:iam::ACCOUNT:role/ROLE_PATTERN", "arn:aws:iam::OTHER_ACCOUNT:role/ROLE_PATTERN"}})
+		mode := f.Mode
+		if mode == "observe" {
+			mode = "repair"
+		}
+		base, err := rights.For(mode, nil, rights.Place{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		known := strings.Split(base.Markdown(), "\n")
+		w, err := rights.For(mode, []string{f.Name}, rights.Place{Roles: []string{"arn:aws:iam::ACCOUNT:role/ROLE_PATTERN", "arn:aws:iam::OTHER_ACCOUNT:role/ROLE_PATTERN"}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,7 +22,7 @@ import (
 var variants = []struct {
 	overlay    string
 	components []string
-}{{"observe", nil}, {"repair", nil}, {"migrate", nil}, {"observe", both}, {"repair", both}, {"migrate", both}}
+}{{"observe", nil}, {"repair", nil}, {"migrate", nil}, {"observe", both}, {"repair", both}, {"migrate", append(both, "identity-probe")}}
 
 var both = []string{"hooks", "api-access"}
 
@@ -128,16 +128,17 @@ func TestDeployedConfiguration(t *testing.T) {
 }
 
 // TestDeployedRights: the typed roles of an overlay grant what lanyard policy says, to
-// lanyard's ServiceAccount; with component api-access what that feature adds.
+// lanyard's ServiceAccount; with components what their features add.
 func TestDeployedRights(t *testing.T) {
 	t.Parallel()
 	for _, v := range variants {
 		all := build(t, deploy+"/kubernetes/overlays/"+v.overlay, v.components...)
-		var got []string
+		var got, named []string
 		for _, b := range all {
 			switch o := b.obj.(type) {
 			case *rbacv1.ClusterRole:
 				got = append(got, granted(o.Rules)...)
+				named = append(named, namesOf(o.Rules)...)
 			case *rbacv1.Role:
 				got = append(got, granted(o.Rules)...)
 			case *rbacv1.ClusterRoleBinding:
@@ -150,12 +151,22 @@ func TestDeployedRights(t *testing.T) {
 		if v.components != nil {
 			features = []string{rights.APIAccess}
 		}
+		if slices.Contains(v.components, "identity-probe") {
+			features = append(features, rights.IdentityProbe)
+		}
 		w, err := rights.For(v.overlay, features, rights.Place{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if d := cmp.Diff(rights.Verbs(w.Rules, w.Own), sorted(got)); d != "" {
 			t.Errorf("overlay %s with %v (-policy +deploy)\n%s", v.overlay, v.components, d)
+		}
+		var want []string
+		for _, r := range w.Rules {
+			want = append(want, r.Names...)
+		}
+		if d := cmp.Diff(sorted(want), sorted(named)); d != "" {
+			t.Errorf("overlay %s with %v: names (-policy +deploy)\n%s", v.overlay, v.components, d)
 		}
 	}
 }
@@ -167,6 +178,13 @@ func granted(rules []rbacv1.PolicyRule) (out []string) {
 			list.Group = r.APIGroups[0]
 		}
 		out = append(out, rights.Verbs([]rights.Rule{list})...)
+	}
+	return out
+}
+
+func namesOf(rules []rbacv1.PolicyRule) (out []string) {
+	for _, r := range rules {
+		out = append(out, r.ResourceNames...)
 	}
 	return out
 }

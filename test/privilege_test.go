@@ -27,6 +27,7 @@ import (
 	"github.com/lanyard-io/lanyard/internal/sandbox/awsd"
 	"github.com/lanyard-io/lanyard/internal/sandbox/gitd"
 	"github.com/lanyard-io/lanyard/migrate"
+	"github.com/lanyard-io/lanyard/migrate/identityprobe"
 	"github.com/lanyard-io/lanyard/migrate/probe"
 	"github.com/lanyard-io/lanyard/sync/apply"
 	"github.com/lanyard-io/lanyard/sync/live"
@@ -255,6 +256,26 @@ func (p *privileged) hands(t *testing.T) {
 	}
 }
 
+// identifies runs an identity probe, and removes it.
+func (p *privileged) identifies(t *testing.T) {
+	t.Helper()
+	label := map[string]string{"app": "lanyard"}
+	if err := errors.Join(p.Kube.SeedManifests(rights.Place{}.JobAdmission()), p.Kube.Seed(&appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "lanyard", Name: rights.Deployment},
+		Spec: appsv1.DeploymentSpec{Replicas: new(int32(0)), Selector: &metav1.LabelSelector{MatchLabels: label}, Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: label},
+			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: rights.Deployment, Image: "lanyard:1"}}}}}})); err != nil {
+		t.Fatal(err)
+	}
+	kube := p.Client("lanyard")
+	guard := probe.New(probe.Options{Kube: kube, Judge: observe.Given, Now: p.Clock.Now})
+	prober := identityprobe.New(identityprobe.Options{Kube: kube, Guard: guard.GuardJobs})
+	ask := migrate.IdentityAsk{Subject: identity.Subject{Namespace: "fresh", ServiceAccount: "db"}}
+	for _, round := range []*migrate.IdentityAsk{&ask, &ask, nil} {
+		if got, err := prober.Round(t.Context(), round); err != nil || got.Done || got.Left != 1 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+	}
+}
+
 func sorted(list []string) []string {
 	slices.Sort(list)
 	return slices.Compact(list)
@@ -294,17 +315,20 @@ func TestLeastPrivilege(t *testing.T) {
 // TestLeastPrivilegeFeatures: a feature left out takes its rights with it.
 func TestLeastPrivilegeFeatures(t *testing.T) {
 	t.Parallel()
-	base, err := rights.For("repair", nil, rights.Place{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for feature, want := range map[string][]string{
 		rights.Accounts:   {"sts:AssumeRole"},
 		rights.CloudTrail: {"cloudtrail:LookupEvents"},
 		rights.Prune:      {"eks:DeletePodIdentityAssociation"},
 		rights.APIAccess:  {"create authentication.k8s.io/tokenreviews", "create authorization.k8s.io/subjectaccessreviews"},
+		// The policy is read as the other one is: TestDeployedRights has the names.
+		rights.IdentityProbe: {"create batch/jobs", "delete batch/jobs"},
 	} {
-		with, err := rights.For("repair", []string{feature}, rights.Place{})
+		mode := map[bool]string{true: "migrate", false: "repair"}[feature == rights.IdentityProbe]
+		base, err := rights.For(mode, nil, rights.Place{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		with, err := rights.For(mode, []string{feature}, rights.Place{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -342,6 +366,8 @@ func demanded(t *testing.T, mode string) demand {
 	if mode == string(desired.ModeMigrate) {
 		p.hands(t)
 		p.asks(t)
+		p.identifies(t)
+		all.features = append(all.features, rights.IdentityProbe)
 	}
 	collect(p)
 

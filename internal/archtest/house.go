@@ -60,6 +60,7 @@ var house = []room{
 	{path: "sync/observe", level: hands, below: hands, why: "the reading hand decides nothing, and cannot write because it cannot reach the writer"},
 	{path: "sync/apply", level: hands, below: hands, why: "the writing hand runs the plan it is given and decides nothing"},
 	{path: "migrate/probe", level: hands, below: hands, why: "the asking hand says what API servers answer; what answers mean together is decided in migrate"},
+	{path: "migrate/identityprobe", level: hands, below: hands, why: "the hand that runs lanyard whoami under a ServiceAccount tells what it said; nothing waits for it"},
 	{path: "internal/hook", level: hands, why: "a hook only says: look now; what is not in its reach, a forged delivery cannot touch"},
 
 	{path: "sync", level: loop, below: hands, not: []string{"migrate"}, why: "the loop declares the interfaces it needs and is given the hands, so it runs without a world in tests and without writers in observe mode"},
@@ -112,7 +113,7 @@ var libraries = []library{
 	},
 	{
 		prefixes: []string{"k8s.io/", "sigs.k8s.io/", "gopkg.in/evanphx/json-patch.v4"}, sdk: true,
-		rooms: []string{"sync/observe", "sync/apply", "migrate/probe", "internal/app", "internal/sandbox/..."},
+		rooms: []string{"sync/observe", "sync/apply", "migrate/probe", "migrate/identityprobe", "internal/app", "internal/sandbox/..."},
 		why:   "what decides must run without Kubernetes and its types; only hands hold clients, the wiring configures them, the sandbox serves them",
 	},
 	{

@@ -55,9 +55,14 @@ func (p Place) Admission() string {
 	return strings.NewReplacer("NAMESPACE", p.Namespace, "NAME", AdmissionPolicy, "ACCOUNT", p.ServiceAccount).Replace(admission)
 }
 
-// Admission returns the ValidatingAdmissionPolicy and its binding as YAML. They are the
-// same in every mode: they cost nothing where no probe asks.
-func (w Wants) Admission() string { return w.Place.Admission() }
+// Admission returns the ValidatingAdmissionPolicies and their bindings as YAML. The first
+// is the same in every mode: it costs nothing where no probe asks.
+func (w Wants) Admission() string {
+	if w.has(IdentityProbe) {
+		return w.Place.Admission() + "---\n" + w.Place.JobAdmission()
+	}
+	return w.Place.Admission()
+}
 
 // Probe returns the rules of the admission probe: what it reads, and the one right to
 // create that it has, which the policy narrows to dry runs.

@@ -72,6 +72,9 @@ func (w Wants) rules() (all, own []Rule) {
 	if w.Mode == "migrate" {
 		all = append(append(all, Probe()...), Hands()...)
 	}
+	if w.has(IdentityProbe) {
+		all = append(all, Probes()...)
+	}
 	if w.has(APIAccess) {
 		all = append(all,
 			Rule{Group: "authentication.k8s.io", Resources: []string{"tokenreviews"}, Verbs: []string{"create"}, Why: "whose token it is that wants to read the API"},

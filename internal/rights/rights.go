@@ -15,29 +15,32 @@ func Modes() []string { return []string{"observe", "repair", "migrate"} }
 type Feature struct {
 	Name string
 	Why  string // what it is for
+	Mode string // the first one that makes use of it
 }
 
 // The optional features that need rights of their own.
 const (
-	Accounts   = "accounts"
-	APIAccess  = "api-access"
-	CloudTrail = "cloudtrail"
-	Prune      = "prune"
+	Accounts      = "accounts"
+	APIAccess     = "api-access"
+	CloudTrail    = "cloudtrail"
+	IdentityProbe = "identityProbe"
+	Prune         = "prune"
 )
 
 // Features are the optional features that need rights of their own.
 func Features() []Feature {
 	return []Feature{
-		{Accounts, "roles in other accounts, which the configuration's accounts names"},
-		{APIAccess, "readers of the API whom the API server lets in (lanyard run --api-access)"},
-		{CloudTrail, "proof of use from CloudTrail (features: {cloudtrail: true})"},
-		{Prune, "removal of what left Git (prune: owned); mode migrate has it anyway"},
+		{Accounts, "roles in other accounts, which the configuration's accounts names", "observe"},
+		{APIAccess, "readers of the API whom the API server lets in (lanyard run --api-access)", "observe"},
+		{CloudTrail, "proof of use from CloudTrail (features: {cloudtrail: true})", "observe"},
+		{IdentityProbe, "identity probes: lanyard whoami in a pod of each ServiceAccount that has moved (features: {identityProbe: true}); mode migrate's", "migrate"},
+		{Prune, "removal of what left Git (prune: owned); mode migrate has it anyway", "repair"},
 	}
 }
 
 // idle are the features of the configuration that need no rights: one lifts a guard
 // rail, and this release makes no use of the others.
-var idle = []string{"identityProbe", "pullRequests", "secretKeys", "self"}
+var idle = []string{"pullRequests", "secretKeys", "self"}
 
 // Place is where lanyard stands. What is empty becomes a word in capitals, to be
 // replaced before the policy is used.
@@ -97,7 +100,7 @@ type Wants struct {
 	Place      Place
 	Mode       string
 	Features   []string
-	Idle       []string    // features that were asked for and need nothing
+	Idle       []string    // features that were asked for and need nothing in this mode
 	Statements []Statement // of the IAM policy in lanyard's own account
 	Away       []Statement // of the one in each other account; with feature accounts
 	Rules      []Rule      // of the ClusterRole
@@ -112,13 +115,13 @@ func For(mode string, features []string, place Place) (Wants, error) {
 	w := Wants{Place: place.withDefaults(), Mode: mode}
 	for _, f := range slices.Compact(slices.Sorted(slices.Values(features))) {
 		switch {
-		case slices.Contains(idle, f):
+		case slices.Contains(idle, f), f == IdentityProbe && mode != "migrate":
 			w.Idle = append(w.Idle, f)
 			continue
 		case f == Prune && mode == "observe":
 			return Wants{}, fmt.Errorf("feature prune: mode observe removes nothing: use --mode repair, or leave it out")
 		case !slices.ContainsFunc(Features(), func(known Feature) bool { return known.Name == f }):
-			return Wants{}, fmt.Errorf("feature %q is not one of %s, %s, %s, %s", f, Accounts, APIAccess, CloudTrail, Prune)
+			return Wants{}, fmt.Errorf("feature %q is not one of %s, %s, %s, %s, %s", f, Accounts, APIAccess, CloudTrail, IdentityProbe, Prune)
 		}
 		w.Features = append(w.Features, f)
 	}

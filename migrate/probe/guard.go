@@ -21,9 +21,9 @@ import (
 	"github.com/lanyard-io/lanyard/internal/rights"
 )
 
-// ErrUnguarded means that nothing is known to keep lanyard from making real pods, so that
-// none is asked about.
-var ErrUnguarded = errors.New("lanyard is not kept from making real pods")
+// ErrUnguarded means that nothing is known to keep lanyard from making real pods, or other
+// Jobs than it says, so that none is asked about and none is made.
+var ErrUnguarded = errors.New("lanyard is not kept to what it may make")
 
 // Guard reads back the policy that refuses lanyard's user any pod that is not a dry run,
 // and the binding that puts it in force, and compares both field by field with what
@@ -35,43 +35,62 @@ var ErrUnguarded = errors.New("lanyard is not kept from making real pods")
 // still be some moments from being in force. It stands from the installation on, and
 // lanyard makes no pod in any case; the policy is there for what nobody thought of.
 func (p *Prober) Guard(ctx context.Context) error {
+	_, err := p.guard(ctx, guarded{rights.AdmissionPolicy, rights.Place.Admission, ""})
+	return err
+}
+
+// GuardJobs does the same for the policy that refuses lanyard's user any Job but those of
+// identity probes, and returns that user's ServiceAccount.
+func (p *Prober) GuardJobs(ctx context.Context) (identity.Subject, error) {
+	return p.guard(ctx, guarded{rights.JobPolicy, rights.Place.JobAdmission, "--mode migrate --feature " + rights.IdentityProbe + " "})
+}
+
+// guarded is a policy with its binding: their name, their text, and the flags by which
+// lanyard policy prints it.
+type guarded struct {
+	name  string
+	text  func(rights.Place) string
+	flags string
+}
+
+func (p *Prober) guard(ctx context.Context, g guarded) (self identity.Subject, err error) {
 	ctx, cancel := p.call(ctx)
 	defer cancel()
 	review, err := p.o.Kube.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if err != nil {
-		return fmt.Errorf("%w: ask the API server who lanyard is: %w", ErrUnguarded, err)
+		return self, fmt.Errorf("%w: ask the API server who lanyard is: %w", ErrUnguarded, err)
 	}
 	user := review.Status.UserInfo.Username
 	self, ok := identity.ParseOIDCSubject(user)
 	if !ok {
-		return fmt.Errorf("%w: the API server takes it for %q, which is no ServiceAccount: run it as the one that it is installed with", ErrUnguarded, text(user))
+		return self, fmt.Errorf("%w: the API server takes it for %q, which is no ServiceAccount: run it as the one that it is installed with", ErrUnguarded, text(user))
 	}
 	place := rights.Place{Namespace: self.Namespace, ServiceAccount: self.ServiceAccount}
-	policy, binding, err := expected(place)
+	policy, binding, err := expected(g.text(place))
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnguarded, err)
+		return self, fmt.Errorf("%w: %w", ErrUnguarded, err)
 	}
 	api := p.o.Kube.AdmissionregistrationV1()
-	gotPolicy, err := api.ValidatingAdmissionPolicies().Get(ctx, rights.AdmissionPolicy, metav1.GetOptions{})
+	gotPolicy, err := api.ValidatingAdmissionPolicies().Get(ctx, g.name, metav1.GetOptions{})
 	if err != nil {
-		return unguarded("ValidatingAdmissionPolicy", unread(err), place)
+		return self, g.unguarded("ValidatingAdmissionPolicy", unread(err), place)
 	}
-	gotBinding, err := api.ValidatingAdmissionPolicyBindings().Get(ctx, rights.AdmissionPolicy, metav1.GetOptions{})
+	gotBinding, err := api.ValidatingAdmissionPolicyBindings().Get(ctx, g.name, metav1.GetOptions{})
 	if err != nil {
-		return unguarded("ValidatingAdmissionPolicyBinding", unread(err), place)
+		return self, g.unguarded("ValidatingAdmissionPolicyBinding", unread(err), place)
 	}
 	if wrong := policyDiffers(policy, gotPolicy); wrong != "" {
-		return unguarded("ValidatingAdmissionPolicy", wrong, place)
+		return self, g.unguarded("ValidatingAdmissionPolicy", wrong, place)
 	}
 	if wrong := bindingDiffers(binding, gotBinding); wrong != "" {
-		return unguarded("ValidatingAdmissionPolicyBinding", wrong, place)
+		return self, g.unguarded("ValidatingAdmissionPolicyBinding", wrong, place)
 	}
-	return nil
+	return self, nil
 }
 
-func unguarded(kind, wrong string, p rights.Place) error {
-	return fmt.Errorf("%w: %s %s %s: apply what lanyard policy --namespace %s --service-account %s -o admission prints",
-		ErrUnguarded, kind, rights.AdmissionPolicy, wrong, p.Namespace, p.ServiceAccount)
+func (g guarded) unguarded(kind, wrong string, p rights.Place) error {
+	return fmt.Errorf("%w: %s %s %s: apply what lanyard policy %s--namespace %s --service-account %s -o admission prints",
+		ErrUnguarded, kind, g.name, wrong, g.flags, p.Namespace, p.ServiceAccount)
 }
 
 func unread(err error) string {
@@ -82,8 +101,8 @@ func unread(err error) string {
 }
 
 // expected are policy and binding as internal/rights prints them.
-func expected(place rights.Place) (*admissionv1.ValidatingAdmissionPolicy, *admissionv1.ValidatingAdmissionPolicyBinding, error) {
-	first, second, _ := strings.Cut(place.Admission(), "\n---\n")
+func expected(text string) (*admissionv1.ValidatingAdmissionPolicy, *admissionv1.ValidatingAdmissionPolicyBinding, error) {
+	first, second, _ := strings.Cut(text, "\n---\n")
 	policy, binding := &admissionv1.ValidatingAdmissionPolicy{}, &admissionv1.ValidatingAdmissionPolicyBinding{}
 	return policy, binding, errors.Join(yaml.UnmarshalStrict([]byte(first), policy), yaml.UnmarshalStrict([]byte(second), binding))
 }

@@ -85,7 +85,7 @@ var tampering = []struct {
 
 func shipped(t *testing.T) (*policy, *binding) {
 	t.Helper()
-	p, b, err := expected(rights.Place{})
+	p, b, err := expected(rights.Place{}.Admission())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestUnguarded(t *testing.T) {
 					t.Errorf("guard says %q, want %q in it", err, part)
 				}
 			}
-			if hold, why := (migrate.Answers{}).Add(answers).Hold(); hold != migrate.ProbeUnguarded || !strings.Contains(why, "lanyard is not kept from making real pods") {
+			if hold, why := (migrate.Answers{}).Add(answers).Hold(); hold != migrate.ProbeUnguarded || !strings.Contains(why, "lanyard is not kept to what it may make") {
 				t.Errorf("hold %s: %s", hold, why)
 			}
 			if len(w.seen) != 0 {

@@ -21,7 +21,7 @@ func newPolicy(world World) *cobra.Command {
 		features, from []string
 	)
 	for _, f := range rights.Features() {
-		from = append(from, "  "+f.Name+strings.Repeat(" ", 12-len(f.Name))+f.Why)
+		from = append(from, "  "+f.Name+strings.Repeat(" ", 15-len(f.Name))+f.Why)
 	}
 	cmd := &cobra.Command{
 		Use:   "policy",
@@ -34,7 +34,8 @@ a test holds it equal to the calls that lanyard makes.
   trust-irsa          the same where lanyard runs on IRSA
   rbac                ClusterRole, Role and their bindings
   admission           the ValidatingAdmissionPolicy that lets lanyard create pods as a
-                      dry run only, and its binding
+                      dry run only, and its binding; with identityProbe also the one that
+                      lets it create no Job but its own
   markdown            all of it, with the reason of each
   iam-other-account, trust-other-account
                       of the role by which lanyard enters another account
@@ -61,7 +62,7 @@ flag stands in capitals, to be replaced.`,
 				return err
 			}
 			for _, f := range w.Idle {
-				fmt.Fprintf(world.Stderr, "lanyard policy: feature %s needs no rights of its own\n", f)
+				fmt.Fprintf(world.Stderr, "lanyard policy: feature %s needs no rights of its own in mode %s\n", f, mode)
 			}
 			answer := map[string]func() string{
 				"markdown": w.Markdown, "iam": w.IAM, "iam-other-account": w.IAMAway, "rbac": w.RBAC, "admission": w.Admission,
