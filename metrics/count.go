@@ -16,6 +16,7 @@ type counted struct {
 	waited    *prometheus.CounterVec
 	hooks     *prometheus.CounterVec
 	events    *prometheus.CounterVec
+	probes    *prometheus.CounterVec
 	gitTook   *prometheus.HistogramVec
 	limiter   words
 }
@@ -23,6 +24,7 @@ type counted struct {
 func newCounted(reg prometheus.Registerer, is *described) *counted {
 	c := &counted{
 		calls: is.calls.counter(), throttles: is.throttles.counter(), waited: is.waited.counter(), hooks: is.hooks.counter(), events: is.events.counter(),
+		probes:  is.identities.counter(),
 		took:    is.took.histogram(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 		gitTook: is.gitTook.histogram(0.1, 0.5, 1, 5, 10, 30, 60),
 	}
@@ -42,7 +44,10 @@ func newCounted(reg prometheus.Registerer, is *described) *counted {
 	for _, result := range events {
 		c.events.WithLabelValues(result)
 	}
-	reg.MustRegister(c.calls, c.throttles, c.took, c.waited, c.hooks, c.events, c.gitTook)
+	for _, result := range identities {
+		c.probes.WithLabelValues(result)
+	}
+	reg.MustRegister(c.calls, c.throttles, c.took, c.waited, c.hooks, c.events, c.probes, c.gitTook)
 	return c
 }
 
@@ -78,6 +83,11 @@ func (m *Metrics) Event(sent bool) {
 		result = "sent"
 	}
 	m.counted.events.WithLabelValues(result).Inc()
+}
+
+// IdentityProbe counts what an identity probe came to.
+func (m *Metrics) IdentityProbe(result string) {
+	m.counted.probes.WithLabelValues(known(identities, result)).Inc()
 }
 
 func serviceLabel(service string) string {

@@ -54,6 +54,7 @@ type described struct {
 	budgetLeft, budgetLimit, seen                          *prometheus.Desc
 	gitLooks                                               *prometheus.Desc
 	gitTook, calls, throttles, took, waited, hooks, events Metric
+	identities                                             Metric
 	requests, requestTook, requestWaited, requestRetries   Metric
 }
 
@@ -204,6 +205,8 @@ func (d *described) done() {
 	d.conflictsCut = d.is(gauge, "write_conflicts_unlisted", "Write conflicts without a series of their own, for the limit on them.", "no")
 	d.removalsLeft = d.is(gauge, "removals_left", "Removals that this hour's budget still allows.", "`== 0` for an hour: something is removed all the time")
 	d.removalsLimit = d.is(gauge, "removals_limit", "Removals that the budget allows in an hour.", "no")
+	d.identities = d.row(counter, "identity_probes_total", "[Identity probes](migration.md#identity-probe) by what they came to: `as-git`, `other-role`, `other-mechanism`, `no-identity`, `no-answer`, `refused`, `unguarded`.",
+		"`increase(...{result=~\"other-role\\|other-mechanism\\|no-identity\"}[1h]) > 0`: a ticket; `/api/v1/status` names the ServiceAccount", "result")
 	d.events = d.row(counter, "events_total", "Kubernetes Events: `sent`, `failed`.", "no", "result")
 }
 

@@ -70,6 +70,7 @@ func TestLists(t *testing.T) {
 		name      string
 		got, want []string
 	}{
+		{"identities", identities, text(migrate.IdentityResults())},
 		{"phases", slices.Sorted(slices.Values(phases)), slices.Sorted(slices.Values(phaseWords))},
 		{"kinds", kinds, text(diff.Kinds())},
 		{"modes", modes, text([]desired.Mode{desired.ModeObserve, desired.ModeRepair, desired.ModeMigrate})},

@@ -110,6 +110,7 @@ func lived(reg prometheus.Registerer, opts metrics.Options) *metrics.Metrics {
 		Trust: []metrics.TrustPolicy{{Subject: subject("demo", "well"), Characters: 2000, Limit: 2048}}})
 	m.Hook("github", "accepted")
 	m.Event(true)
+	m.IdentityProbe("no-identity")
 	return m
 }
 

@@ -28,10 +28,12 @@ const (
 	reasonStep    = "IdentityStep"       // a write, whatever came of it
 	reasonFinding = "IdentityFinding"    // a critical finding that was not there in the round before
 	component     = "lanyard.io/lanyard" // reportingController
+
+	reasonIdentity = "IdentityProbe" // what AWS took a new pod for; see [checks]
 )
 
 // events writes Events on ServiceAccounts: one for every step that was taken, one for
-// every new critical finding. They are for people: a full queue loses some, and what
+// every new critical finding, and one for every answer of an identity probe. They are for people: a full queue loses some, and what
 // lanyard decides never depends on one.
 //
 // client-go's recorders are not used: they write from goroutines of their own that

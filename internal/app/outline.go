@@ -25,8 +25,11 @@ func Outline(c *desired.Configuration, p plan.Policy) outline.Options {
 
 // outlined tells how migrations stand after a whole round: counts now, the whole of it to
 // those who ask.
-func (d *Daemon) outlined(state desired.State, snapshot *live.Snapshot, c *desired.Configuration, s *Syncer) {
+func (d *Daemon) outlined(state desired.State, snapshot *live.Snapshot, c *desired.Configuration, s *Syncer, probes *checks) {
 	o := Outline(c, s.loop.Policy())
+	if probes != nil {
+		o.IdentityProbe = probes.of
+	}
 	if s.planner != nil {
 		o.Evidence = s.planner.Evidence()
 	}

@@ -184,12 +184,17 @@ func (p *planner) prove(ctx context.Context, in plan.Input, next map[identity.Su
 	return true
 }
 
+// upcoming is what the last round found to lie before each mapping that moves.
+func (p *planner) upcoming() map[identity.Subject]migrate.Next {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.next
+}
+
 // Evidence is what the outline of migrations may rest on: where the last round saw each
 // workload stand.
 func (p *planner) Evidence() migrate.Evidence {
-	p.mu.Lock()
-	next := p.next
-	p.mu.Unlock()
+	next := p.upcoming()
 	return migrate.Evidence{
 		Settled: func(s identity.Subject) bool { n, moves := next[s]; return !moves || n.Standing.Ready },
 		Soaking: func(s identity.Subject) time.Time { return next[s].Soaking },

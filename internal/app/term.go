@@ -79,6 +79,12 @@ func (d *Daemon) generation(ctx context.Context, b *book, said *events) error {
 	}
 	defer g.syncer.Close()
 
+	g.checks = newChecks(config, g.syncer.reader, o, g.identified)
+	d.board.IdentityProbes(nil)
+	if g.checks != nil {
+		defer g.checks.close(ctx)
+	}
+
 	running, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	stopped := make(chan struct{})
@@ -100,7 +106,7 @@ func (d *Daemon) generation(ctx context.Context, b *book, said *events) error {
 	}()
 	err = g.syncer.loop.Run(running, lsync.Schedule{
 		Interval: config.Source.Interval, Least: d.opts.Least, Sleep: d.opts.Sleep, Wake: d.woken,
-		Before: g.obey, Seen: g.seen, Failed: func(err error) { d.failed(err, d.opts.Now()) },
+		Before: g.obey, Seen: func(r report.Round) { g.seen(r); g.checked(running, r) }, Failed: func(err error) { d.failed(err, d.opts.Now()) },
 	})
 	return err
 }
@@ -111,6 +117,7 @@ type generation struct {
 	config *desired.Configuration
 	syncer *Syncer
 	said   *events
+	checks *checks // nil: identity probes are off
 }
 
 // obey lets the next round keep to the guard rails in force.
@@ -146,7 +153,7 @@ func (g *generation) seen(r report.Round) {
 	d.board.State(func(s *status.State) { s.Removals = status.Removals{Left: left, Limit: limit}; s.Mode = string(r.Mode) })
 	g.said.saw(r, snapshot)
 	if !r.Partial {
-		d.outlined(g.syncer.loop.State(), snapshot, g.config, g.syncer)
+		d.outlined(g.syncer.loop.State(), snapshot, g.config, g.syncer, g.checks)
 	}
 	d.mu.Lock()
 	d.good = true

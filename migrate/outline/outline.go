@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/identity"
@@ -62,7 +63,20 @@ type Workload struct {
 	Steps          []migrate.Leg      `json:"steps"` // that wait to be taken, the next one first
 	Would          []migrate.Leg      `json:"would"` // and those if Git asked for Pod Identity, of an eligible one on IRSA
 
+	IdentityProbe *IdentityProbe `json:"identityProbe,omitempty"` // what a daemon with that feature knows
+
 	risk int
+}
+
+// IdentityProbe is what AWS took a new pod of a ServiceAccount for that had moved. A check:
+// nothing depends on it.
+type IdentityProbe struct {
+	Wanted  identity.Mechanism `json:"wanted"`
+	Role    string             `json:"role"`   // that it should be
+	Result  string             `json:"result"` // pending, or what it came to
+	Session string             `json:"session,omitempty"`
+	Message string             `json:"message"`
+	At      time.Time          `json:"at,omitzero"` // of the answer
 }
 
 // Name returns "namespace/serviceAccount".
@@ -74,7 +88,9 @@ type Options struct {
 	Diff     diff.Options
 	Evidence migrate.Evidence
 	Pace     desired.Pace // 0 means one at a time
-	Brief    bool         // without steps: for those who count only
+	// IdentityProbe is what is known of a subject; nil knows of none.
+	IdentityProbe func(identity.Subject) (IdentityProbe, bool)
+	Brief         bool // without steps: for those who count only
 }
 
 // New reports on every mapping and on every ServiceAccount that is wired and not named.
@@ -108,6 +124,11 @@ func New(state desired.State, snap *live.Snapshot, o Options) Outline {
 			if o.Pace.Pause && w.Verdict == migrate.Eligible && len(w.Steps) > 0 {
 				w.hold(migrate.Reason{Code: migrate.Paused, Message: "the operator's configuration pauses all migrations",
 					Facts: []migrate.Fact{{Kind: migrate.OfCluster, Name: out.Cluster, Detail: "migration.pause: true"}}, Fix: "take migration.pause out of the configuration"})
+			}
+		}
+		if o.IdentityProbe != nil {
+			if p, known := o.IdentityProbe(m.Subject); known {
+				w.IdentityProbe = &p
 			}
 		}
 		w.risk = a.Risk(m.Subject)

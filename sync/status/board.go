@@ -58,6 +58,7 @@ type Board struct {
 	moving   []Moving
 	unlisted int // of those that move
 	exposed  int
+	probes   []IdentityProbe
 	steps    []Step    // of the last hour, oldest first
 	cut      time.Time // of the youngest step that there was no room for
 
@@ -129,6 +130,15 @@ func (b *Board) Outline(of func() ([]byte, error)) {
 	b.outline = of
 }
 
+// IdentityProbes shows what identity probes came to, in place of what was shown before.
+func (b *Board) IdentityProbes(all []IdentityProbe) {
+	all = append([]IdentityProbe{}, all...)
+	slices.SortStableFunc(all, func(x, y IdentityProbe) int { return x.rank() - y.rank() })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.probes = all[:min(len(all), mostMoving)]
+}
+
 // Failed shows a round of which there is nothing to report: the stage that failed
 // (cluster, git, observe, round), why, and when it began and ended.
 func (b *Board) Failed(stage string, err error, started, ended time.Time) {
@@ -176,6 +186,7 @@ func (b *Board) document() Status {
 		Last: b.good, Failed: b.failed, Rounds: slices.Clone(b.rounds)}
 	slices.Reverse(s.Rounds)
 	s.Moving, s.MovingUnlisted, s.Exposed = append([]Moving{}, b.moving...), b.unlisted, b.exposed
+	s.IdentityProbes = append([]IdentityProbe{}, b.probes...)
 	s.Steps, _ = recent(b.steps, s.Now)
 	s.StepsSince = s.Now.Add(-stepsFor)
 	for _, at := range []time.Time{s.Started, b.cut.UTC()} {

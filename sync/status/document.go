@@ -18,11 +18,12 @@ type Status struct {
 	Failed  *Pass           `json:"lastFailed"` // null before the first
 	Rounds  []Pass          `json:"rounds"`     // the last ones, newest first
 
-	Moving         []Moving  `json:"moving"`         // of the last good round, the most urgent first
-	MovingUnlisted int       `json:"movingUnlisted"` // further ones
-	Exposed        int       `json:"exposedPods"`    // of all ServiceAccounts that Git names
-	Steps          []Step    `json:"steps"`          // of the last hour, newest first
-	StepsSince     time.Time `json:"stepsSince"`     // from when on none is missing there; the log has all
+	Moving         []Moving        `json:"moving"`         // of the last good round, the most urgent first
+	MovingUnlisted int             `json:"movingUnlisted"` // further ones
+	Exposed        int             `json:"exposedPods"`    // of all ServiceAccounts that Git names
+	IdentityProbes []IdentityProbe `json:"identityProbes"` // of features.identityProbe, at most 500; those that are not as Git asks first
+	Steps          []Step          `json:"steps"`          // of the last hour, newest first
+	StepsSince     time.Time       `json:"stepsSince"`     // from when on none is missing there; the log has all
 }
 
 // State is what is so of the daemon between rounds.

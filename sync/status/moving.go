@@ -42,6 +42,22 @@ type Hold struct {
 	Until   time.Time `json:"until,omitzero"` // when waiting ends it; absent where somebody must act
 }
 
+// IdentityProbe is what AWS took a new pod of a ServiceAccount for that had moved. A check:
+// nothing depends on it.
+type IdentityProbe struct {
+	Namespace      string    `json:"namespace"`
+	ServiceAccount string    `json:"serviceAccount"`
+	Wanted         string    `json:"wanted"` // irsa, pod-identity
+	Role           string    `json:"role"`   // that it should be
+	Result         string    `json:"result"` // pending, or a word of package migrate's
+	Session        string    `json:"session,omitempty"`
+	Message        string    `json:"message"`
+	At             time.Time `json:"at,omitzero"` // of the answer
+}
+
+// rank puts first what somebody should look at.
+func (p IdentityProbe) rank() int { return slices.Index([]string{"pending", "as-git"}, p.Result) }
+
 // Step is a step that was taken, with the whole value on both sides of it: whoever wants
 // to undo it by hand finds there what to write.
 type Step struct {

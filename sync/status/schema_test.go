@@ -11,6 +11,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/migrate"
 	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/plan"
 	"github.com/lanyard-io/lanyard/sync/report"
@@ -54,6 +55,7 @@ func TestSchema(t *testing.T) {
 		".daemon.source":        {"acceptedAt", "fetched"},
 		".daemon.configuration": {"loadedAt"},
 		".moving.holds":         {"until"},
+		".identityProbes":       {"at", "session"},
 	}
 	for _, pass := range []string{".lastGood", ".lastFailed", ".rounds"} {
 		optional[pass] = []string{"error", "mode", "remedy", "revision", "stage", "summary"}
@@ -88,6 +90,13 @@ func TestSchema(t *testing.T) {
 	visit("", root)
 }
 
+func identityResults() (all []string) {
+	for _, r := range migrate.IdentityResults() {
+		all = append(all, string(r))
+	}
+	return all
+}
+
 // TestSchemaWords compares the schema's closed lists with the code's.
 func TestSchemaWords(t *testing.T) {
 	t.Parallel()
@@ -100,6 +109,7 @@ func TestSchemaWords(t *testing.T) {
 		"phases":  {"pending", "widened", "crossing", "soaking", "narrowing", "rolled-back"}, // all but settled
 		"results": {string(report.Done), string(report.Unverified), string(report.Skipped), string(report.Failed), string(report.NotTaken)},
 		"effects": {plan.Widen.String(), plan.Cross.String(), plan.Narrow.String()},
+		"probes":  append([]string{"pending"}, identityResults()...),
 		"modes":   {string(desired.ModeObserve), string(desired.ModeRepair), string(desired.ModeMigrate)},
 	} {
 		if want := `"` + strings.Join(words, `", "`) + `"`; !strings.Contains(string(data), want) {

@@ -100,6 +100,11 @@ func lived(t testing.TB) *status.Board {
 	r, snap := example(t)
 	b.Failed("git", remedy.Mark(remedy.Retry, errors.New(`clone "https://`+leak+`@git.example.com/fleet.git": no route to host`)), noon.Add(-2*time.Minute), noon.Add(-time.Minute))
 	b.Saw(r, snap)
+	b.IdentityProbes([]status.IdentityProbe{
+		{Namespace: "demo", ServiceAccount: "a", Wanted: "irsa", Role: "arn:aws:iam::123456789012:role/a", Result: "as-git", Session: "arn:aws:sts::123456789012:assumed-role/a/x", Message: "AWS takes a new pod for role a by irsa", At: noon},
+		{Namespace: "demo", ServiceAccount: "b", Wanted: "irsa", Role: "arn:aws:iam::123456789012:role/b", Result: "no-answer", Message: "its pod said nothing", At: noon},
+		{Namespace: "demo", ServiceAccount: "c", Wanted: "pod-identity", Role: "arn:aws:iam::123456789012:role/c", Result: "pending", Message: "others come first"},
+	})
 	b.Outline(func() ([]byte, error) {
 		return []byte(`{"cluster": "irsa-lab", "note": "https://bot:` + leak + `@git.example.com/fleet.git"}`), nil
 	})
