@@ -124,7 +124,7 @@ check-house: ## import arrows, package docs, the fixed top level
 .PHONY: check-rules
 check-rules: ## promtool: alert rules and their unit tests
 	$(say) 'promtool check and test rules'
-	@command -v promtool >/dev/null || { echo 'make check-rules: promtool is missing: apt-get install --no-install-recommends prometheus, or see https://prometheus.io/download' >&2; exit 1; }
+	@command -v promtool >/dev/null && command -v prometheus >/dev/null || { echo 'make check-rules: promtool or prometheus is missing, which make test needs too: apt-get install --no-install-recommends prometheus, or see https://prometheus.io/download' >&2; exit 1; }
 	@promtool check rules deploy/prometheus/rules.yaml
 	@cd deploy/prometheus && promtool test rules rules_test.yaml
 
