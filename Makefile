@@ -36,6 +36,14 @@ CLUSTER_BUILD = go -C $(CLUSTER_MODULE) build -trimpath -buildvcs=false -gcflags
 CLUSTER_KEY = $(shell { cat $(sort $(wildcard $(addprefix $(CLUSTER_MODULE)/,go.mod go.sum *.go *.yaml))); printf '%s\n' "$(CLUSTER_BUILD)"; go env GOVERSION GOOS GOARCH; } | git hash-object --stdin)
 CLUSTER = $(CACHE)/$(CLUSTER_KEY)/testcluster
 
+# Helm is built from its module, too, with the flags of the control plane: what both need
+# is compiled once.
+HELM_MODULE = test/helm
+HELM_BUILD = go -C $(HELM_MODULE) build -trimpath -buildvcs=false -gcflags=all=-dwarf=false -ldflags '-s -w'
+HELM_KEY = $(shell { cat $(HELM_MODULE)/go.mod $(HELM_MODULE)/go.sum; printf '%s\n' "$(HELM_BUILD)"; go env GOVERSION GOOS GOARCH; } | git hash-object --stdin)
+HELM = $(CACHE)/$(HELM_KEY)/helm
+CHART = deploy/helm/lanyard
+
 GO_DIRS = $(wildcard cmd desired examples internal metrics migrate sync test)
 say = @printf '%s: %s\n' '$@'
 
@@ -58,6 +66,15 @@ image: ## container image IMAGE, FROM scratch, with ENGINE (docker)
 	$(say) '$(IMAGE), by $(ENGINE)'
 	@$(ENGINE) build --build-arg VERSION='$(VERSION)' --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null)" --tag '$(IMAGE)' .
 
+# The chart's version is the tag's without its v, as Helm wants it: https://semver.org.
+# Between tags it is a pre-release. The image's tag that it names is VERSION as it is.
+CHART_VERSION ?= $(if $(filter v%,$(VERSION)),$(patsubst v%,%,$(VERSION)),0.0.0$(if $(VERSION),-g$(VERSION)))
+
+.PHONY: chart
+chart: $(HELM) ## the Helm chart as dist/lanyard-CHART_VERSION.tgz; the same commit makes the same file
+	$(say) 'dist/lanyard-$(CHART_VERSION).tgz, for the image of tag $(or $(VERSION),dev)'
+	@SOURCE_DATE_EPOCH="$$(git log -1 --format=%ct 2>/dev/null)" '$(HELM)' package $(CHART) --destination dist --version '$(CHART_VERSION)' --app-version '$(or $(VERSION),dev)' >/dev/null
+
 .PHONY: demo
 demo: build ## the main job in the sandbox: no account, no cluster
 	@bin/lanyard sandbox --scenario demo
@@ -79,13 +96,23 @@ $(CLUSTER):
 	@mkdir -p $(@D)
 	@CGO_ENABLED=0 $(CLUSTER_BUILD) -o $@.$$$$ . && mv $@.$$$$ $@
 
+.PHONY: test-helm
+test-helm: $(HELM) ## build Helm as pinned in test/helm, and say where it is
+	@echo '$(HELM)'
+
+# No prerequisites: its path says what it was built from.
+$(HELM):
+	@echo 'helm: building the pinned version into $(@D) (once, a minute or two)' >&2
+	@mkdir -p $(@D)
+	@CGO_ENABLED=0 $(HELM_BUILD) -o $@.$$$$ helm.sh/helm/v4/cmd/helm && mv $@.$$$$ $@
+
 .PHONY: e2e
-e2e: $(CLUSTER) ## tests on a real Kubernetes control plane, with the race detector
+e2e: $(CLUSTER) $(HELM) ## tests on a real Kubernetes control plane, with the race detector
 	$(say) 'test/e2e on $(CLUSTER)'
-	@LANYARD_E2E=1 LANYARD_TESTCLUSTER='$(CLUSTER)' CGO_ENABLED=1 go test -race -count=1 -timeout 60m ./test/e2e/...
+	@LANYARD_E2E=1 LANYARD_TESTCLUSTER='$(CLUSTER)' LANYARD_HELM='$(HELM)' CGO_ENABLED=1 go test -race -count=1 -timeout 60m ./test/e2e/...
 
 .PHONY: check
-check: check-format check-modules check-vet check-lint check-house check-rules check-fuzz check-schedules check-bugs check-migration ## what CI runs besides: everything below
+check: check-format check-modules check-vet check-lint check-house check-rules check-chart check-fuzz check-schedules check-bugs check-migration ## what CI runs besides: everything below
 	$(say) 'all good'
 
 .PHONY: check-format
@@ -94,11 +121,12 @@ check-format: ## gofmt would change nothing
 	@diff="$$(gofmt -d $(GO_DIRS))" && test -z "$$diff" || { printf '%s\n' "$$diff"; echo 'make check: run gofmt -w on the files above' >&2; exit 1; }
 
 .PHONY: check-modules
-check-modules: ## go mod tidy would change nothing, here and in the modules of tools and test/cluster
+check-modules: ## go mod tidy would change nothing, here and in the modules of tools, test/cluster and test/helm
 	$(say) 'go mod tidy -diff'
 	@go mod tidy -diff
 	@go -C internal/tools mod tidy -diff
 	@go -C $(CLUSTER_MODULE) mod tidy -diff
+	@go -C $(HELM_MODULE) mod tidy -diff
 
 .PHONY: check-vet
 check-vet: ## go vet
@@ -127,6 +155,11 @@ check-rules: ## promtool: alert rules and their unit tests
 	@command -v promtool >/dev/null && command -v prometheus >/dev/null || { echo 'make check-rules: promtool or prometheus is missing, which make test needs too: apt-get install --no-install-recommends prometheus, or see https://prometheus.io/download' >&2; exit 1; }
 	@promtool check rules deploy/prometheus/rules.yaml
 	@cd deploy/prometheus && promtool test rules rules_test.yaml
+
+.PHONY: check-chart
+check-chart: $(HELM) ## helm lint and template: the chart renders what deploy/kubernetes has, and refuses what is wrong
+	$(say) 'TestHelm in test'
+	@LANYARD_HELM='$(HELM)' go test -count=1 -timeout 60m -run '^TestHelm' ./test
 
 .PHONY: check-migration
 check-migration: ## a small fleet moves and comes back while every pod is probed; again with processes that end, and with deliberate bugs

@@ -257,9 +257,15 @@ func head(t *testing.T, text []byte) (kind, name string) {
 }
 
 // objects decodes a file of manifests.
-func objects(t *testing.T, file string) (all []built) {
+func objects(t *testing.T, file string) []built {
 	t.Helper()
-	documents := kyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(read(t, file))))
+	return decodeAll(t, file, read(t, file))
+}
+
+// decodeAll decodes manifests that are in a file, or came from a program.
+func decodeAll(t *testing.T, file, manifests string) (all []built) {
+	t.Helper()
+	documents := kyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(manifests)))
 	for {
 		doc, err := documents.Read()
 		if errors.Is(err, io.EOF) {

@@ -71,35 +71,10 @@ func TestDeployedPod(t *testing.T) {
 	for _, v := range variants {
 		all := build(t, deploy+"/kubernetes/overlays/"+v.overlay, v.components...)
 		d := one[*appsv1.Deployment](t, all, "lanyard")
-		pod := d.Spec.Template.Spec
-		c := pod.Containers[0]
-		if *d.Spec.Replicas != 2 || len(pod.Containers) != 1 || *pod.TerminationGracePeriodSeconds < 30 || len(pod.TopologySpreadConstraints) == 0 {
-			t.Errorf("%s: %d replicas of %d containers, %d s to end, %d spreads", v.overlay, *d.Spec.Replicas, len(pod.Containers), *pod.TerminationGracePeriodSeconds, len(pod.TopologySpreadConstraints))
-		}
-		confined := *pod.SecurityContext.RunAsNonRoot && *pod.SecurityContext.RunAsUser > 0 && pod.SecurityContext.SeccompProfile.Type == corev1.SeccompProfileTypeRuntimeDefault &&
-			*c.SecurityContext.ReadOnlyRootFilesystem && !*c.SecurityContext.AllowPrivilegeEscalation && cmp.Equal(c.SecurityContext.Capabilities.Drop, []corev1.Capability{"ALL"})
-		if !confined || c.Resources.Limits.Memory().IsZero() || c.Resources.Requests.Cpu().IsZero() {
-			t.Errorf("%s: the pod may more than it needs: %+v %+v", v.overlay, pod.SecurityContext, c.SecurityContext)
-		}
-		if c.LivenessProbe.HTTPGet.Path != "/healthz" || c.ReadinessProbe.HTTPGet.Path != "/readyz" {
-			t.Errorf("%s: probes %s and %s", v.overlay, c.LivenessProbe.HTTPGet.Path, c.ReadinessProbe.HTTPGet.Path)
-		}
-		if c.Image != "lanyard" {
+		if c := d.Spec.Template.Spec.Containers[0]; c.Image != "lanyard" {
 			t.Errorf("%s: image %s, want lanyard, which the overlay replaces", v.overlay, c.Image)
 		}
-		for _, arg := range c.Args {
-			file := arg[strings.LastIndex(arg, "=")+1:]
-			if strings.HasPrefix(file, "/") && !slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool {
-				return strings.HasPrefix(file+"/", m.MountPath+"/")
-			}) {
-				t.Errorf("%s: %s names a file that is not mounted", v.overlay, arg)
-			}
-		}
-		for _, m := range c.VolumeMounts {
-			if !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name }) {
-				t.Errorf("%s: mount %s has no volume", v.overlay, m.Name)
-			}
-		}
+		soundPod(t, v.overlay, d)
 		labels := d.Spec.Template.Labels
 		for _, selector := range []map[string]string{d.Spec.Selector.MatchLabels, one[*corev1.Service](t, all, "lanyard").Spec.Selector,
 			one[*policyv1.PodDisruptionBudget](t, all, "lanyard").Spec.Selector.MatchLabels, one[*networkingv1.NetworkPolicy](t, all, "lanyard").Spec.PodSelector.MatchLabels} {
@@ -108,6 +83,38 @@ func TestDeployedPod(t *testing.T) {
 					t.Errorf("%s: a selector wants %s=%s, the pod has %v", v.overlay, key, value, labels)
 				}
 			}
+		}
+	}
+}
+
+// soundPod holds that what runs is confined, is watched, and is told of files that are
+// mounted.
+func soundPod(t *testing.T, what string, d *appsv1.Deployment) {
+	t.Helper()
+	pod := d.Spec.Template.Spec
+	c := pod.Containers[0]
+	if *d.Spec.Replicas < 2 || len(pod.Containers) != 1 || *pod.TerminationGracePeriodSeconds < 30 || len(pod.TopologySpreadConstraints) == 0 {
+		t.Errorf("%s: %d replicas of %d containers, %d s to end, %d spreads", what, *d.Spec.Replicas, len(pod.Containers), *pod.TerminationGracePeriodSeconds, len(pod.TopologySpreadConstraints))
+	}
+	confined := *pod.SecurityContext.RunAsNonRoot && *pod.SecurityContext.RunAsUser > 0 && pod.SecurityContext.SeccompProfile.Type == corev1.SeccompProfileTypeRuntimeDefault &&
+		*c.SecurityContext.ReadOnlyRootFilesystem && !*c.SecurityContext.AllowPrivilegeEscalation && cmp.Equal(c.SecurityContext.Capabilities.Drop, []corev1.Capability{"ALL"})
+	if !confined || c.Resources.Limits.Memory().IsZero() || c.Resources.Requests.Cpu().IsZero() {
+		t.Errorf("%s: the pod may more than it needs: %+v %+v", what, pod.SecurityContext, c.SecurityContext)
+	}
+	if c.LivenessProbe.HTTPGet.Path != "/healthz" || c.ReadinessProbe.HTTPGet.Path != "/readyz" {
+		t.Errorf("%s: probes %s and %s", what, c.LivenessProbe.HTTPGet.Path, c.ReadinessProbe.HTTPGet.Path)
+	}
+	for _, arg := range c.Args {
+		file := arg[strings.LastIndex(arg, "=")+1:]
+		if strings.HasPrefix(file, "/") && !slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool {
+			return strings.HasPrefix(file+"/", m.MountPath+"/")
+		}) {
+			t.Errorf("%s: %s names a file that is not mounted", what, arg)
+		}
+	}
+	for _, m := range c.VolumeMounts {
+		if !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name }) {
+			t.Errorf("%s: mount %s has no volume", what, m.Name)
 		}
 	}
 }
@@ -135,16 +142,10 @@ func TestDeployedRights(t *testing.T) {
 		all := build(t, deploy+"/kubernetes/overlays/"+v.overlay, v.components...)
 		var got, named []string
 		for _, b := range all {
-			switch o := b.obj.(type) {
-			case *rbacv1.ClusterRole:
-				got = append(got, granted(o.Rules)...)
-				named = append(named, namesOf(o.Rules)...)
-			case *rbacv1.Role:
-				got = append(got, granted(o.Rules)...)
-			case *rbacv1.ClusterRoleBinding:
-				boundTo(t, o.Subjects)
-			case *rbacv1.RoleBinding:
-				boundTo(t, o.Subjects)
+			rules := rulesOf(t, b, rights.Place{Namespace: "lanyard", ServiceAccount: "lanyard"})
+			got = append(got, granted(rules)...)
+			if _, is := b.obj.(*rbacv1.ClusterRole); is {
+				named = append(named, namesOf(rules)...)
 			}
 		}
 		var features []string
@@ -171,6 +172,28 @@ func TestDeployedRights(t *testing.T) {
 	}
 }
 
+// rulesOf are a role's; of a binding it holds that it is to lanyard.
+func rulesOf(t *testing.T, b built, place rights.Place) []rbacv1.PolicyRule {
+	t.Helper()
+	var subjects []rbacv1.Subject
+	switch o := b.obj.(type) {
+	case *rbacv1.ClusterRole:
+		return o.Rules
+	case *rbacv1.Role:
+		return o.Rules
+	case *rbacv1.ClusterRoleBinding:
+		subjects = o.Subjects
+	case *rbacv1.RoleBinding:
+		subjects = o.Subjects
+	default:
+		return nil
+	}
+	if d := cmp.Diff([]rbacv1.Subject{{Kind: "ServiceAccount", Name: place.ServiceAccount, Namespace: place.Namespace}}, subjects); d != "" {
+		t.Errorf("bound to others than lanyard (-want +got)\n%s", d)
+	}
+	return nil
+}
+
 func granted(rules []rbacv1.PolicyRule) (out []string) {
 	for _, r := range rules {
 		list := rights.Rule{Verbs: r.Verbs, Resources: r.Resources, Paths: r.NonResourceURLs}
@@ -187,13 +210,6 @@ func namesOf(rules []rbacv1.PolicyRule) (out []string) {
 		out = append(out, r.ResourceNames...)
 	}
 	return out
-}
-
-func boundTo(t *testing.T, subjects []rbacv1.Subject) {
-	t.Helper()
-	if d := cmp.Diff([]rbacv1.Subject{{Kind: "ServiceAccount", Name: "lanyard", Namespace: "lanyard"}}, subjects); d != "" {
-		t.Errorf("bound to others than lanyard (-want +got)\n%s", d)
-	}
 }
 
 // TestDeployedAdmission: the policy is about lanyard's user and every pod that is
