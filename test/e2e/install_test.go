@@ -15,6 +15,7 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -43,7 +44,12 @@ func manifests(t *testing.T, dir string) []*unstructured.Unstructured {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []*unstructured.Unstructured
+	return decode(t, text)
+}
+
+// decode reads YAML documents.
+func decode(t *testing.T, text []byte) (all []*unstructured.Unstructured) {
+	t.Helper()
 	for d := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096); ; {
 		o := &unstructured.Unstructured{}
 		if err := d.Decode(o); errors.Is(err, io.EOF) {
@@ -90,16 +96,8 @@ func install(t *testing.T, mode string) (kubeconfig string) {
 	t.Helper()
 	installed.Lock()
 	t.Cleanup(installed.Unlock)
-	config := admin(t)
-	apply(t, config, manifests(t, overlays+mode))
-	eventually(t, "the rights of mode "+mode+", which the API server learns of by a watch", func() error {
-		answer, err := adminClient(t).AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-			User: lanyardUser, ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "patch", Group: "argoproj.io", Resource: "rollouts"}}}, metav1.CreateOptions{})
-		if err != nil {
-			return err
-		}
-		return want("may patch Rollouts", answer.Status.Allowed, mode == "migrate")
-	})
+	apply(t, admin(t), manifests(t, overlays+mode))
+	authorized(t, mode)
 	// The agents that serve credentials run in the tests; lanyard looks for their pods.
 	_, err := adminClient(t).AppsV1().DaemonSets(metav1.NamespaceSystem).Create(t.Context(), actors.NewAgent(), metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
@@ -110,11 +108,46 @@ func install(t *testing.T, mode string) (kubeconfig string) {
 	if err != nil && !apierrors.IsNotFound(err) {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "kubeconfig")
-	token, err := adminClient(t).CoreV1().ServiceAccounts(lanyardNamespace).CreateToken(t.Context(), lanyardAccount, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	return asLanyard(t, nil)
+}
+
+// authorized waits until the API server, which learns of rights by a watch, lets lanyard do
+// what mode has, and no more.
+func authorized(t *testing.T, mode string) {
+	t.Helper()
+	eventually(t, "the rights of mode "+mode, func() (err error) {
+		for _, r := range []struct {
+			verb, group, resource string
+			want                  bool
+		}{
+			{"list", "", "serviceaccounts", true},
+			{"patch", "", "serviceaccounts", mode != "observe"},
+			{"patch", "argoproj.io", "rollouts", mode == "migrate"},
+		} {
+			answer, e := adminClient(t).AuthorizationV1().SubjectAccessReviews().Create(t.Context(), &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+				User: lanyardUser, ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: r.verb, Group: r.group, Resource: r.resource}}}, metav1.CreateOptions{})
+			if e != nil {
+				return e
+			}
+			err = errors.Join(err, want("may "+r.verb+" "+r.resource, answer.Status.Allowed, r.want))
+		}
+		return err
+	})
+}
+
+// asLanyard returns a kubeconfig with a token of lanyard's ServiceAccount, of a pod if
+// one is given.
+func asLanyard(t *testing.T, pod *corev1.Pod) (kubeconfig string) {
+	t.Helper()
+	config, ask := admin(t), &authenticationv1.TokenRequest{}
+	if pod != nil {
+		ask.Spec.BoundObjectRef = &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}
+	}
+	token, err := adminClient(t).CoreV1().ServiceAccounts(lanyardNamespace).CreateToken(t.Context(), lanyardAccount, ask, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	file := filepath.Join(t.TempDir(), "kubeconfig")
 	if err := os.WriteFile(file, fmt.Appendf(nil, `apiVersion: v1
 kind: Config
 clusters: [{name: e2e, cluster: {server: %q, certificate-authority-data: %s}}]

@@ -20,9 +20,12 @@ import (
 	"github.com/lanyard-io/lanyard/sync/live"
 )
 
-// others are kinds of other projects in whose objects lanyard looks for ServiceAccounts,
-// in the versions that those serve.
-var others = []struct{ group, version, plural, kind, scope string }{
+// custom is a kind of another project.
+type custom struct{ group, version, plural, kind, scope string }
+
+// others are those in whose objects lanyard looks for ServiceAccounts, in the versions
+// that their projects serve.
+var others = []custom{
 	{"secrets-store.csi.x-k8s.io", "v1", "secretproviderclasses", "SecretProviderClass", "Namespaced"},
 	{"external-secrets.io", "v1", "secretstores", "SecretStore", "Namespaced"},
 	{"external-secrets.io", "v1", "clustersecretstores", "ClusterSecretStore", "Cluster"},
@@ -39,18 +42,26 @@ var others = []struct{ group, version, plural, kind, scope string }{
 // S3; they stay.
 func extend(t *testing.T) dynamic.Interface {
 	t.Helper()
+	client := serve(t, others)
+	_, err := client.Resource(schema.GroupVersionResource{Group: "storage.k8s.io", Version: "v1", Resource: "csidrivers"}).Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": map[string]any{"name": "s3.csi.aws.com"}, "spec": map[string]any{}}}, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// serve gives the cluster kinds, with any fields: the schemas that their projects publish
+// are not asked.
+func serve(t *testing.T, kinds []custom) dynamic.Interface {
+	t.Helper()
 	client, err := dynamic.NewForConfig(admin(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := func(gvr schema.GroupVersionResource, o map[string]any) {
-		t.Helper()
-		if _, err := client.Resource(gvr).Create(t.Context(), &unstructured.Unstructured{Object: o}, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-			t.Fatal(err)
-		}
-	}
-	for _, k := range others {
-		made(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}, map[string]any{
+	definitions := client.Resource(schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"})
+	for _, k := range kinds {
+		_, err := definitions.Create(t.Context(), &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": map[string]any{
 				"name": k.plural + "." + k.group, "annotations": map[string]any{"api-approved.kubernetes.io": "unapproved, in a test"}},
 			"spec": map[string]any{
@@ -58,16 +69,17 @@ func extend(t *testing.T) dynamic.Interface {
 				"versions": []any{map[string]any{"name": k.version, "served": true, "storage": true,
 					"schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}},
 			},
-		})
+		}}, metav1.CreateOptions{})
+		if err != nil && !apierrors.IsAlreadyExists(err) {
+			t.Fatal(err)
+		}
 	}
-	for _, k := range others {
+	for _, k := range kinds {
 		eventually(t, k.plural, func() error {
 			_, err := client.Resource(schema.GroupVersionResource{Group: k.group, Version: k.version, Resource: k.plural}).List(t.Context(), metav1.ListOptions{})
 			return err
 		})
 	}
-	made(schema.GroupVersionResource{Group: "storage.k8s.io", Version: "v1", Resource: "csidrivers"}, map[string]any{
-		"apiVersion": "storage.k8s.io/v1", "kind": "CSIDriver", "metadata": map[string]any{"name": "s3.csi.aws.com"}, "spec": map[string]any{}})
 	return client
 }
 
