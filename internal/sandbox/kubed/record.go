@@ -73,7 +73,10 @@ func (c *Cluster) serve(user string, a clienttesting.Action) (bool, runtime.Obje
 	case f == nil && asked:
 		obj = who
 	case f == nil:
-		obj, err = c.react(a)
+		var answered bool
+		if obj, answered, err = c.access(user, a); !answered {
+			obj, err = c.react(a)
+		}
 	case f.Failure == Stale:
 		_, obj, err = c.stale(a, call.At.Add(-f.Lag))
 	default:
