@@ -24,6 +24,7 @@ func (s *Server) queryOperations() map[string]map[string]operation {
 			"GetPolicy":                      s.getPolicy,
 			"GetPolicyVersion":               s.getPolicyVersion,
 			"ListRoleTags":                   s.listRoleTags,
+			"SimulatePrincipalPolicy":        s.simulatePrincipalPolicy,
 		},
 		"sts": {
 			"GetCallerIdentity":         s.getCallerIdentity,

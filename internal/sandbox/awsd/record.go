@@ -81,7 +81,7 @@ var operations = map[string]map[string]bool{
 		"GetRole": false, "ListRoles": false, "GetAccountAuthorizationDetails": false, "UpdateAssumeRolePolicy": true,
 		"GetAccountSummary": false, "ListOpenIDConnectProviders": false, "GetOpenIDConnectProvider": false,
 		"ListRolePolicies": false, "GetRolePolicy": false, "ListAttachedRolePolicies": false, "GetPolicy": false,
-		"GetPolicyVersion": false, "ListRoleTags": false,
+		"GetPolicyVersion": false, "ListRoleTags": false, "SimulatePrincipalPolicy": false,
 	},
 	"sts": {"GetCallerIdentity": false, "AssumeRole": false, "AssumeRoleWithWebIdentity": false},
 	"eks": {
