@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
@@ -52,6 +53,42 @@ func (v Verify) load() (*keySet, error) {
 		return nil, remedy.Mark(remedy.Hold, fmt.Errorf("%w: %w", ErrKeySet, err))
 	}
 	return k, nil
+}
+
+// Key is one whose signatures may count. Times are zero where it has no such end.
+type Key struct {
+	Name        string // what a person knows it by
+	From, Until time.Time
+	Revoked     bool
+	Unusable    string // why it signs no commit, whatever the time
+}
+
+// Keys reads the files, and returns every key in them, good or not.
+func (v Verify) Keys(now time.Time) ([]Key, error) {
+	set, err := v.load()
+	if err != nil {
+		return nil, err
+	}
+	var all []Key
+	for _, e := range set.gpg {
+		k := Key{Name: fmt.Sprintf("OpenPGP key %X", e.PrimaryKey.Fingerprint), Revoked: e.Revoked(now)}
+		k.From = e.PrimaryKey.CreationTime
+		if self, _ := e.PrimarySelfSignature(); self != nil && self.KeyLifetimeSecs != nil && *self.KeyLifetimeSecs != 0 {
+			k.Until = e.PrimaryKey.CreationTime.Add(time.Duration(*self.KeyLifetimeSecs) * time.Second)
+		}
+		if _, can := e.SigningKey(now); !can && !k.Revoked && (k.Until.IsZero() || now.Before(k.Until)) {
+			k.Unusable = "has no part that may sign now"
+		}
+		all = append(all, k)
+	}
+	for _, s := range set.signers {
+		k := Key{Name: fmt.Sprintf("SSH key of %s (line %d)", shorten(s.principals), s.line), From: s.after, Until: s.before}
+		if s.namespaces != "" && !matchList(s.namespaces, sshNamespace) {
+			k.Unusable = fmt.Sprintf("may sign for %s only: add %q to its namespaces", shorten(s.namespaces), sshNamespace)
+		}
+		all = append(all, k)
+	}
+	return all, nil
 }
 
 // readOperators reads a file that the operator has named.
