@@ -15,6 +15,7 @@ import (
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/yaml"
 
 	"github.com/lanyard-io/lanyard/internal/identity"
@@ -24,6 +25,9 @@ import (
 // ErrUnguarded means that nothing is known to keep lanyard from making real pods, or other
 // Jobs than it says, so that none is asked about and none is made.
 var ErrUnguarded = errors.New("lanyard is not kept to what it may make")
+
+// ErrUnread means that it is not known either: policy or binding could not be read.
+var ErrUnread = errors.New("cannot be read")
 
 // Guard reads back the policy that refuses lanyard's user any pod that is not a dry run,
 // and the binding that puts it in force, and compares both field by field with what
@@ -35,14 +39,14 @@ var ErrUnguarded = errors.New("lanyard is not kept to what it may make")
 // still be some moments from being in force. It stands from the installation on, and
 // lanyard makes no pod in any case; the policy is there for what nobody thought of.
 func (p *Prober) Guard(ctx context.Context) error {
-	_, err := p.guard(ctx, guarded{rights.AdmissionPolicy, rights.Place.Admission, ""})
+	_, err := p.guard(ctx, podsGuarded)
 	return err
 }
 
 // GuardJobs does the same for the policy that refuses lanyard's user any Job but those of
 // identity probes, and returns that user's ServiceAccount.
 func (p *Prober) GuardJobs(ctx context.Context) (identity.Subject, error) {
-	return p.guard(ctx, guarded{rights.JobPolicy, rights.Place.JobAdmission, "--mode migrate --feature " + rights.IdentityProbe + " "})
+	return p.guard(ctx, jobsGuarded)
 }
 
 // guarded is a policy with its binding: their name, their text, and the flags by which
@@ -52,6 +56,11 @@ type guarded struct {
 	text  func(rights.Place) string
 	flags string
 }
+
+var (
+	podsGuarded = guarded{rights.AdmissionPolicy, rights.Place.Admission, ""}
+	jobsGuarded = guarded{rights.JobPolicy, rights.Place.JobAdmission, "--mode migrate --feature " + rights.IdentityProbe + " "}
+)
 
 func (p *Prober) guard(ctx context.Context, g guarded) (self identity.Subject, err error) {
 	ctx, cancel := p.call(ctx)
@@ -65,39 +74,62 @@ func (p *Prober) guard(ctx context.Context, g guarded) (self identity.Subject, e
 	if !ok {
 		return self, fmt.Errorf("%w: the API server takes it for %q, which is no ServiceAccount: run it as the one that it is installed with", ErrUnguarded, text(user))
 	}
+	return self, g.stands(ctx, p.o.Kube, self)
+}
+
+// Guarded is [Prober.Guard] about the ServiceAccount that lanyard runs as, whoever asks,
+// and JobsGuarded is [Prober.GuardJobs].
+func Guarded(ctx context.Context, kube kubernetes.Interface, self identity.Subject) error {
+	return podsGuarded.stands(ctx, kube, self)
+}
+
+// JobsGuarded: see [Guarded].
+func JobsGuarded(ctx context.Context, kube kubernetes.Interface, self identity.Subject) error {
+	return jobsGuarded.stands(ctx, kube, self)
+}
+
+// stands reports whether policy and binding are there for a ServiceAccount, unchanged.
+func (g guarded) stands(ctx context.Context, kube kubernetes.Interface, self identity.Subject) error {
 	place := rights.Place{Namespace: self.Namespace, ServiceAccount: self.ServiceAccount}
 	policy, binding, err := expected(g.text(place))
 	if err != nil {
-		return self, fmt.Errorf("%w: %w", ErrUnguarded, err)
+		return fmt.Errorf("%w: %w", ErrUnguarded, err)
 	}
-	api := p.o.Kube.AdmissionregistrationV1()
+	api := kube.AdmissionregistrationV1()
 	gotPolicy, err := api.ValidatingAdmissionPolicies().Get(ctx, g.name, metav1.GetOptions{})
 	if err != nil {
-		return self, g.unguarded("ValidatingAdmissionPolicy", unread(err), place)
+		return g.unguarded("ValidatingAdmissionPolicy", unread(err), place)
 	}
 	gotBinding, err := api.ValidatingAdmissionPolicyBindings().Get(ctx, g.name, metav1.GetOptions{})
 	if err != nil {
-		return self, g.unguarded("ValidatingAdmissionPolicyBinding", unread(err), place)
+		return g.unguarded("ValidatingAdmissionPolicyBinding", unread(err), place)
 	}
 	if wrong := policyDiffers(policy, gotPolicy); wrong != "" {
-		return self, g.unguarded("ValidatingAdmissionPolicy", wrong, place)
+		return g.unguarded("ValidatingAdmissionPolicy", errors.New(wrong), place)
 	}
 	if wrong := bindingDiffers(binding, gotBinding); wrong != "" {
-		return self, g.unguarded("ValidatingAdmissionPolicyBinding", wrong, place)
+		return g.unguarded("ValidatingAdmissionPolicyBinding", errors.New(wrong), place)
 	}
-	return self, nil
+	return nil
 }
 
-func (g guarded) unguarded(kind, wrong string, p rights.Place) error {
-	return fmt.Errorf("%w: %s %s %s: apply what lanyard policy %s--namespace %s --service-account %s -o admission prints",
+func (g guarded) unguarded(kind string, wrong error, p rights.Place) error {
+	return fmt.Errorf("%w: %s %s %w: apply what lanyard policy %s--namespace %s --service-account %s -o admission prints",
 		ErrUnguarded, kind, g.name, wrong, g.flags, p.Namespace, p.ServiceAccount)
 }
 
-func unread(err error) string {
+// unreadError is [ErrUnread] in few words; the API server's error is below.
+type unreadError struct{ err error }
+
+func (e *unreadError) Error() string        { return ErrUnread.Error() + ": " + words(e.err) }
+func (e *unreadError) Is(target error) bool { return target == ErrUnread }
+func (e *unreadError) Unwrap() error        { return e.err }
+
+func unread(err error) error {
 	if apierrors.IsNotFound(err) {
-		return "is not there"
+		return errors.New("is not there")
 	}
-	return "cannot be read: " + words(err)
+	return &unreadError{err}
 }
 
 // expected are policy and binding as internal/rights prints them.
