@@ -54,6 +54,7 @@ var house = []room{
 	{path: "sync/explain", level: hands, below: hands, why: "an explanation arranges what diff found and plan would do along the chain; it judges nothing itself"},
 	{path: "sync/census", level: deciding, below: deciding, why: "a wish written down from facts is checked against them before it is handed over; it touches nothing"},
 	{path: "sync/audit", level: deciding, below: deciding, also: []string{"migrate", "sync/report"}, why: "an audit judges a snapshot by itself, asks migrate for the verdict, and touches nothing"},
+	{path: "sync/doctor", level: deciding, below: deciding, also: []string{"sync/report"}, why: "a doctor judges answers that were fetched elsewhere; it asks nobody, so that each verdict can be tested"},
 	{path: "sync/report", level: deciding, below: deciding, why: "a report is the record of a round; it never plans one"},
 
 	{path: "desired/gitsource", level: hands, below: hands, why: "a hand touches one part of the world and decides nothing"},
