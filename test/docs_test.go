@@ -12,7 +12,9 @@ import (
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/examples"
+	"github.com/lanyard-io/lanyard/internal/rights"
 	"github.com/lanyard-io/lanyard/sync/diff"
+	"github.com/lanyard-io/lanyard/sync/doctor"
 	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/plan"
 )
@@ -180,4 +182,38 @@ func follow(t *testing.T, link string) error {
 		return fmt.Errorf("%s has no heading %s", page, heading)
 	}
 	return nil
+}
+
+// TestDoctorPage: every check of lanyard doctor has its paragraph, in the order of the
+// code and under its area, every result is told, and the policy for whoever runs it is the
+// one of the code.
+func TestDoctorPage(t *testing.T) {
+	t.Parallel()
+	all := sections(t, "doctor.md")
+	if diff := cmp.Diff(words(doctor.Checks()), names(all)); diff != "" {
+		t.Fatalf("headings of docs/doctor.md (-code +page)\n%s", diff)
+	}
+	for i, id := range doctor.Checks() {
+		if all[i].above != string(id.Area()) || len(strings.Fields(all[i].text)) < 10 {
+			t.Errorf("%s stands under %q with %q, want a paragraph under %q", id, all[i].above, all[i].text, id.Area())
+		}
+	}
+	data, err := os.ReadFile("../docs/doctor.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range doctor.Results() {
+		if !strings.Contains(string(data), "| `"+string(r)+"` |") {
+			t.Errorf("docs/doctor.md does not say what %s means", r)
+		}
+	}
+	policy := strings.ReplaceAll(strings.TrimSpace(rights.DoctorIAM(rights.Place{})), "\n", "\n  ")
+	if !strings.Contains(string(data), "  "+policy+"\n") {
+		t.Errorf("docs/doctor.md does not have this policy:\n%s", policy)
+	}
+	for _, rule := range func() []string { _, r := rights.Doctor(rights.Place{}); return append(r.Verbs, r.Resources...) }() {
+		if !strings.Contains(string(data), "`"+rule+"`") {
+			t.Errorf("docs/doctor.md does not name %s", rule)
+		}
+	}
 }

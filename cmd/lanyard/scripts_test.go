@@ -22,7 +22,8 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the scripts of test/testdata: the specification of the command
 // line, as a user types it. $EXAMPLES is the examples directory, and
-// `exit CODE command args...` runs a command that must end with that code.
+// `exit CODE command args...` runs a command that must end with that code; `world BREAKAGE` makes
+// a world in which lanyard is installed, with something broken in it.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	examples, err := filepath.Abs("../../examples")
@@ -42,7 +43,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("AWS_EC2_METADATA_DISABLED", "true")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exit": exits, "matches": matches},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exit": exits, "matches": matches, "world": world},
 	})
 }
 

@@ -50,6 +50,15 @@ func newClients(ctx context.Context, o Options) (*clients, error) {
 	if err != nil {
 		return nil, err
 	}
+	base, err := awsConfig(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return assemble(ctx, o, api, base), nil
+}
+
+// awsConfig finds credentials and Region as the AWS CLI would.
+func awsConfig(ctx context.Context, o Options) (*aws.Config, error) {
 	base := o.AWS
 	if base == nil {
 		loaded, err := config.LoadDefaultConfig(ctx)
@@ -61,6 +70,10 @@ func newClients(ctx context.Context, o Options) (*clients, error) {
 	if base.Region == "" {
 		return nil, errors.New("no AWS Region: set AWS_REGION, or region in the AWS profile")
 	}
+	return base, nil
+}
+
+func assemble(ctx context.Context, o Options, api apiClients, base *aws.Config) *clients {
 	configured := patient(*base)
 	if base = &configured; o.Called != nil {
 		base.APIOptions = append(slices.Clone(base.APIOptions), attempts("calls", o.Called))
@@ -81,7 +94,7 @@ func newClients(ctx context.Context, o Options) (*clients, error) {
 		}
 		return aws.ToString(id.Account), nil
 	}
-	return c, nil
+	return c
 }
 
 // StaticAWS returns the configuration of an AWS at a fixed address with a fixed key:

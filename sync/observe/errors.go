@@ -36,6 +36,9 @@ var refusals = []string{
 	"MissingAuthenticationToken", "MissingAuthenticationTokenException", "OptInRequired", "RegionDisabledException",
 }
 
+// Classify says why a read has no answer, and in which words: see [Observer].
+func Classify(err error) (live.GapReason, string) { return classify(err) }
+
 // classify says why a read has no answer, and in which words. The words are the
 // service's own, without requests, tokens and request IDs, so that the same failure reads
 // the same twice and nothing secret is told.

@@ -136,6 +136,20 @@ func isAgent(p *corev1.Pod) bool {
 	return p.Namespace == metav1.NamespaceSystem && owner.Kind == "DaemonSet" && (owner.Name == name || strings.HasPrefix(owner.Name, name+"-") || p.Labels["app.kubernetes.io/name"] == name)
 }
 
+// Nodes returns nodes as a look shows them, with which of them have an agent that is ready
+// by the pods given.
+func Nodes(nodes []corev1.Node, pods []corev1.Pod) []live.Node {
+	var p parts
+	for i := range nodes {
+		p.nodes = append(p.nodes, nodeFacts(&nodes[i]))
+	}
+	for i := range pods {
+		p.pods = append(p.pods, podFacts(&pods[i]))
+	}
+	_, seen, _ := p.assemble()
+	return seen
+}
+
 // parts are the Kubernetes objects of a look, reduced one by one.
 type parts struct {
 	pods        []podSeen
