@@ -112,7 +112,7 @@ e2e: $(CLUSTER) $(HELM) ## tests on a real Kubernetes control plane, with the ra
 	@LANYARD_E2E=1 LANYARD_TESTCLUSTER='$(CLUSTER)' LANYARD_HELM='$(HELM)' CGO_ENABLED=1 go test -race -count=1 -timeout 60m ./test/e2e/...
 
 .PHONY: check
-check: check-format check-modules check-vet check-lint check-house check-rules check-chart check-fuzz check-schedules check-bugs check-migration ## what CI runs besides: everything below
+check: check-format check-modules check-vet check-lint check-house check-rules check-dashboard check-chart check-fuzz check-schedules check-bugs check-migration ## what CI runs besides: everything below
 	$(say) 'all good'
 
 .PHONY: check-format
@@ -121,12 +121,13 @@ check-format: ## gofmt would change nothing
 	@diff="$$(gofmt -d $(GO_DIRS))" && test -z "$$diff" || { printf '%s\n' "$$diff"; echo 'make check: run gofmt -w on the files above' >&2; exit 1; }
 
 .PHONY: check-modules
-check-modules: ## go mod tidy would change nothing, here and in the modules of tools, test/cluster and test/helm
+check-modules: ## go mod tidy would change nothing, here and in the modules of tools, test/cluster, test/dashboard and test/helm
 	$(say) 'go mod tidy -diff'
 	@go mod tidy -diff
 	@go -C internal/tools mod tidy -diff
 	@go -C $(CLUSTER_MODULE) mod tidy -diff
 	@go -C $(HELM_MODULE) mod tidy -diff
+	@go -C test/dashboard mod tidy -diff
 
 .PHONY: check-vet
 check-vet: ## go vet
@@ -155,6 +156,12 @@ check-rules: ## promtool: alert rules and their unit tests
 	@command -v promtool >/dev/null && command -v prometheus >/dev/null || { echo 'make check-rules: promtool or prometheus is missing, which make test needs too: apt-get install --no-install-recommends prometheus, or see https://prometheus.io/download' >&2; exit 1; }
 	@promtool check rules deploy/prometheus/rules.yaml
 	@cd deploy/prometheus && promtool test rules rules_test.yaml
+
+.PHONY: check-dashboard
+check-dashboard: ## the Grafana dashboard: Grafana's model of one, its queries, the metrics they name
+	$(say) 'test/dashboard (the first run compiles PromQL and the model: a minute)'
+	@go -C test/dashboard vet ./...
+	@go -C test/dashboard test ./...
 
 .PHONY: check-chart
 check-chart: $(HELM) ## helm lint and template: the chart renders what deploy/kubernetes has, and refuses what is wrong

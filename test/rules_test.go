@@ -288,7 +288,7 @@ func TestDeployPage(t *testing.T) {
 		base := file[strings.LastIndex(file, "/")+1:]
 		switch {
 		case strings.HasPrefix(file, "iam/") && !strings.Contains(page, "`"+base+"`"),
-			strings.HasPrefix(file, "prometheus/") && !strings.Contains(page, "deploy/"+file):
+			(strings.HasPrefix(file, "prometheus/") || strings.HasPrefix(file, "grafana/")) && !strings.Contains(page, "deploy/"+file):
 			t.Errorf("docs/deploy.md does not name deploy/%s", file)
 		case strings.HasPrefix(file, "kubernetes/") && base != "kustomization.yaml":
 			dir := deploy + "/" + strings.TrimSuffix(file, base)

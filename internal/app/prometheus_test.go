@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -206,3 +207,64 @@ func TestAlert(t *testing.T) {
 		}
 	}
 }
+
+// TestDashboard: a real Prometheus that scrapes a daemon answers every query of the
+// Grafana dashboard, and those about what every fleet has with a sample.
+func TestDashboard(t *testing.T) {
+	t.Parallel()
+	data, err := os.ReadFile("../../deploy/grafana/lanyard.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var board struct {
+		Panels []struct {
+			Title   string
+			Targets []struct{ Expr string }
+		}
+	}
+	if err := json.Unmarshal(data, &board); err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t)
+	d := r.start(t)
+	p := startPrometheus(t, d.Addr().String())
+	r.settled(t, d)
+	type answer struct {
+		Status, Error string
+		Data          struct{ Result []json.RawMessage }
+	}
+	ask := func(query string) (a answer) {
+		p.get(t, "/api/v1/query?query="+url.QueryEscape(query), &a)
+		return a
+	}
+	for deadline := time.Now().Add(time.Minute); len(ask(`lanyard_mapping_in_sync`).Data.Result) == 0 || len(ask(`rate(lanyard_rounds_total[1m])`).Data.Result) == 0; time.Sleep(200 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("prometheus has not scraped the daemon within a minute")
+		}
+	}
+	// A ServiceAccount of the example that has findings which stay.
+	fill := strings.NewReplacer("$namespace", "kube-system", "$service_account", "aws-load-balancer-controller", "$__rate_interval", "1m")
+	queries, answered := 0, 0
+	for _, panel := range board.Panels {
+		for _, target := range panel.Targets {
+			queries++
+			a := ask(fill.Replace(target.Expr))
+			if a.Status != "success" {
+				t.Errorf("%s: %s: %s", panel.Title, target.Expr, a.Error)
+			}
+			if len(a.Data.Result) > 0 {
+				answered++
+			} else if !quietRE.MatchString(target.Expr) {
+				t.Errorf("%s: %s: nothing", panel.Title, target.Expr)
+			}
+		}
+	}
+	t.Logf("%d queries, %d with an answer", queries, answered)
+	if queries < 60 {
+		t.Errorf("%d queries found", queries)
+	}
+}
+
+// quietRE are the queries that may have no answer beside a fleet that neither moves nor
+// fights: of what only is there then, and of what is above a threshold.
+var quietRE = regexp.MustCompile(`(?:> 0|== 1\)|>= 3\))$|lanyard_(?:migration_phase|write_conflict|flaps|troubled_pods)`)
