@@ -64,7 +64,11 @@ func helm(t *testing.T, args ...string) string {
 		t.Skip("no Helm: run make e2e, which builds it and names it in LANYARD_HELM")
 	}
 	home := t.TempDir()
-	cmd := exec.Command(binary, append(args, "--namespace", lanyardNamespace)...)
+	args = append(args, "--namespace", lanyardNamespace)
+	if slices.Contains(args, "--wait") {
+		args = append(args, "--timeout", patience.String())
+	}
+	cmd := exec.Command(binary, args...)
 	cmd.Env = []string{"HOME=" + home, "XDG_CACHE_HOME=" + home, "XDG_CONFIG_HOME=" + home, "XDG_DATA_HOME=" + home, "KUBECONFIG=" + plane.Need(t).Kubeconfig}
 	var out, talk bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &talk
@@ -147,7 +151,7 @@ func TestChart(t *testing.T) {
 	t.Cleanup(func() { o.pool("null") })
 	var made []*unstructured.Unstructured
 	for _, file := range []string{"", "observe.yaml", "repair.yaml", "migrate.yaml", "hooks.yaml"} {
-		args := []string{"upgrade", "--install", "lanyard", chart, "--wait", "--timeout", patience.String(), "--reset-values"}
+		args := []string{"upgrade", "--install", "lanyard", chart, "--wait", "--reset-values"}
 		if file != "" {
 			args = append(args, "--values", chartValues+file)
 		}
