@@ -455,3 +455,60 @@ func TestBrief(t *testing.T) {
 		}
 	}
 }
+
+// TestIdentityProbes: what is known of a mapping's identity probe is in the report, by the
+// schema; of all others, and without a daemon, nothing is. Each result is one of the schema's.
+func TestIdentityProbes(t *testing.T) {
+	t.Parallel()
+	schema, err := jsonschema.NewCompiler().Compile("../../docs/schemas/plan.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := live.DecodeFacts(examples.Live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap, err := live.New(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo, err := desired.Parse(examples.Fleet(), []string{"."}, desired.Revision{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := repo.For(snap.Cluster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mapping := state.Mappings[0]
+	results := []string{"pending"}
+	for _, r := range migrate.IdentityResults() {
+		results = append(results, string(r))
+	}
+	for _, result := range results {
+		known := outline.IdentityProbe{Wanted: identity.IRSA, Role: mapping.Role.String(), Result: result, Message: "x"}
+		if result == "as-git" {
+			known.Session, known.At = "arn:aws:sts::123456789012:assumed-role/x/y", f.TakenAt
+		}
+		o := outline.New(state, snap, outline.Options{IdentityProbe: func(s identity.Subject) (outline.IdentityProbe, bool) {
+			return known, s == mapping.Subject
+		}})
+		for _, w := range o.Workloads {
+			is := w.Name() == mapping.Subject.String()
+			if got := w.IdentityProbe; is != (got != nil) || is && *got != known {
+				t.Errorf("%s: %s shows %+v", result, w.Name(), got)
+			}
+		}
+		text, err := o.JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		value, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := schema.Validate(value); err != nil {
+			t.Errorf("%s: %v", result, err)
+		}
+	}
+}

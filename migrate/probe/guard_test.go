@@ -198,3 +198,39 @@ func TestUnguarded(t *testing.T) {
 	w.must(w.kube.SeedManifests(rights.Place{Namespace: "ops", ServiceAccount: "mover"}.Admission()))
 	w.must(other.Guard(t.Context()))
 }
+
+// TestGuardJobs: the policy about Jobs is held against its own text, says whose it is, and
+// does not depend on the other one. A parameter that is missing or another is noticed.
+func TestGuardJobs(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.kube.Remove(policies, "", rights.AdmissionPolicy)
+	p := w.prober(func(o *Options) { o.Kube = w.kube.Client(user) })
+	says := func(part string) {
+		t.Helper()
+		if _, err := p.GuardJobs(t.Context()); !errors.Is(err, ErrUnguarded) || !strings.Contains(err.Error(), part) ||
+			!strings.Contains(err.Error(), "lanyard policy --mode migrate --feature identityProbe --namespace lanyard --service-account lanyard -o admission") {
+			t.Errorf("guard says %v, want %q", err, part)
+		}
+	}
+	says("ValidatingAdmissionPolicy lanyard-creates-identity-probes-only is not there")
+	w.must(w.kube.SeedManifests(rights.Place{}.JobAdmission()))
+	if self, err := p.GuardJobs(t.Context()); err != nil || self.String() != "lanyard/lanyard" {
+		t.Fatalf("guard says %s, %v", self, err)
+	}
+	for field, change := range map[string]func(*policy, *binding){
+		"spec.paramKind is absent":               func(p *policy, _ *binding) { p.Spec.ParamKind = nil },
+		"spec.validations":                       func(p *policy, _ *binding) { p.Spec.Validations = p.Spec.Validations[:5] },
+		"spec.variables[1].expression":           func(p *policy, _ *binding) { p.Spec.Variables[1].Expression = "1" },
+		`spec.paramRef.name is "other"`:          func(_ *policy, b *binding) { b.Spec.ParamRef.Name = "other" },
+		"spec.paramRef.parameterNotFoundAction":  func(_ *policy, b *binding) { b.Spec.ParamRef.ParameterNotFoundAction = new(admissionv1.AllowAction) },
+		`spec.validationActions[0] is "Warn"`:    func(_ *policy, b *binding) { b.Spec.ValidationActions[0] = admissionv1.Warn },
+		"spec.matchConditions[0].expression is ": func(p *policy, _ *binding) { p.Spec.MatchConditions[0].Expression = "false" },
+	} {
+		pol, bin, err := expected(rights.Place{}.JobAdmission())
+		w.must(err)
+		change(pol, bin)
+		w.must(w.kube.Seed(pol, bin))
+		says(field)
+	}
+}

@@ -6,6 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -315,6 +318,18 @@ func (d *daemon) answers(name, result string) outline.IdentityProbe {
 	return found
 }
 
+// scrape returns the samples of a metric that are not 0.
+func (d *daemon) scrape(prefix string) string {
+	d.o.t.Helper()
+	answer, err := http.Get("http://" + d.Addr().String() + "/metrics")
+	d.o.must(err)
+	defer func() { _ = answer.Body.Close() }()
+	text, err := io.ReadAll(answer.Body)
+	d.o.must(err)
+	lines := slices.DeleteFunc(strings.Split(string(text), "\n"), func(l string) bool { return !strings.HasPrefix(l, prefix) || strings.HasSuffix(l, " 0") })
+	return strings.Join(lines, "\n")
+}
+
 // TestIdentityProbe: a workload crosses and settles, whatever its identity probe says and
 // whether or not it says anything. The probe runs under the workload's ServiceAccount with
 // what the webhook gives it, is shown everywhere, and is gone afterwards: once it has
@@ -358,6 +373,9 @@ func TestIdentityProbe(t *testing.T) {
 	}
 	if e := m.told("web", "IdentityProbe", "as-git"); e.Type != corev1.EventTypeNormal {
 		t.Errorf("%s Event %q, want a normal one", e.Type, e.Note)
+	}
+	if total := d.scrape("lanyard_identity_probes_total{"); total != `lanyard_identity_probes_total{result="as-git"} 1` {
+		t.Errorf("the metrics count %s", total)
 	}
 	m.probed(0)
 	d.rounds(5)
