@@ -28,6 +28,7 @@ func TestChartFiles(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{
 		"admission.yaml":           chartPlace.Admission(),
+		"dashboard.json":           read(t, deploy+"/grafana/lanyard.json"),
 		"rules.yaml":               read(t, deploy+"/prometheus/rules.yaml"),
 		"identity-probe.yaml":      chartPlace.JobAdmission(),
 		"rbac/api-access.yaml":     subject(read(t, deploy+"/kubernetes/components/api-access/rbac.yaml")),

@@ -168,6 +168,10 @@ func TestHelmEverything(t *testing.T) {
 			t.Errorf("%s: not as in values.yaml: %+v %+v", what, pod, c)
 		}
 	}
+	board := one[*corev1.ConfigMap](t, all, "lanyard-dashboard")
+	if board.Labels["grafana_dashboard"] != "1" || board.Annotations["grafana_folder"] != "EKS" || strings.TrimSpace(board.Data["lanyard.json"]) != strings.TrimSpace(read(t, deploy+"/grafana/lanyard.json")) {
+		t.Errorf("the dashboard has labels %v, annotations %v and %d bytes", board.Labels, board.Annotations, len(board.Data["lanyard.json"]))
+	}
 	config, err := desired.ParseConfiguration("lanyard.yaml", []byte(one[*corev1.ConfigMap](t, all, "lanyard").Data["lanyard.yaml"]))
 	if err != nil || config.Budgets.ChangesPerRound != 1000 || config.Accounts[0].ID != "210987654321" || !config.Migration.Pause || len(config.Protect) != 2 {
 		t.Errorf("the configuration is %+v, %v", config, err)
