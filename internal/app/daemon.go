@@ -94,13 +94,25 @@ func NewDaemon(ctx context.Context, o DaemonOptions) (*Daemon, error) {
 	if d.opts.Lease, err = leaseOf(o.Lease); err != nil {
 		return nil, err
 	}
+	d.surfaces(config.Mode, strangers)
+	d.settings.told = d.reloaded
+	d.settings.mu.Lock()
+	d.reloaded(d.settings.last)
+	d.settings.mu.Unlock()
+	return d, d.bind(ctx)
+}
+
+// surfaces makes what rounds are told on.
+func (d *Daemon) surfaces(mode desired.Mode, strangers kubernetes.Interface) {
+	o := d.opts
 	d.metrics = metrics.New(d.registry, metrics.Options{MappingLimit: o.MappingSeries, Version: o.Version, Commit: o.Commit, GoVersion: runtime.Version(), Now: o.Now})
-	if o.KubeCalls == nil {
-		o.KubeCalls = metrics.NewKube()
+	calls := o.KubeCalls
+	if calls == nil {
+		calls = metrics.NewKube()
 	}
-	o.KubeCalls.Register(d.registry)
+	calls.Register(d.registry)
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	d.metrics.Mode(string(config.Mode))
+	d.metrics.Mode(string(mode))
 	d.metrics.Leader(false)
 	d.metrics.Migrations(migrations(outline.Summary{}))
 	d.board = status.New(status.Options{Authorize: authorize(o, strangers), Now: o.Now})
@@ -108,11 +120,6 @@ func NewDaemon(ctx context.Context, o DaemonOptions) (*Daemon, error) {
 		s.Version, s.Commit, s.Identity = o.Version, o.Commit, d.opts.Lease.Identity
 		s.Configuration.File = o.ConfigFile
 	})
-	d.settings.told = d.reloaded
-	d.settings.mu.Lock()
-	d.reloaded(d.settings.last)
-	d.settings.mu.Unlock()
-	return d, d.bind(ctx)
 }
 
 // connect makes the clients of the API server. Each has a rate limit of its own:

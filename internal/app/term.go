@@ -133,6 +133,19 @@ func (g *generation) obey() {
 // seen tells of a round.
 func (g *generation) seen(r report.Round) {
 	d, snapshot := g.daemon, g.syncer.loop.Snapshot()
+	d.shown(r, g.config, g.syncer, g.checks)
+	g.said.saw(r, snapshot)
+	d.mu.Lock()
+	d.good = true
+	d.mu.Unlock()
+	d.opts.Log.Info("round", "round", r.Number, "partial", r.Partial, "revision", r.Revision.String(), "mode", string(r.Mode),
+		"mappings", r.Mappings, "findings", len(r.Result.Findings), "gaps", len(r.Gaps), "steps", len(r.Plan.Steps),
+		"writes", r.Writes(), "failures", r.Failures(), "took", r.Ended.Sub(r.Started).String())
+}
+
+// shown puts a round that a syncer has just made on the page and among the metrics.
+func (d *Daemon) shown(r report.Round, config *desired.Configuration, syncer *Syncer, probes *checks) {
+	snapshot := syncer.loop.Snapshot()
 	if r.Partial {
 		d.metrics.Again(r)
 		d.board.Again(r, snapshot)
@@ -140,27 +153,20 @@ func (g *generation) seen(r report.Round) {
 		d.metrics.Round(r)
 		d.board.Saw(r, snapshot)
 	}
-	limit := g.config.Budgets.RemovalsPerHour
-	left := max(0, limit-g.syncer.loop.Removals())
+	limit := config.Budgets.RemovalsPerHour
+	left := max(0, limit-syncer.loop.Removals())
 	d.metrics.Removals(left, limit)
 	d.metrics.Quotas(quotasOf(snapshot, r.Result.Judged))
 	d.metrics.Seen(seenOf(snapshot))
 	budgets := map[string]metrics.Budget{}
-	for service, b := range g.syncer.reader.observer.Budgets() {
+	for service, b := range syncer.reader.observer.Budgets() {
 		budgets[service] = metrics.Budget(b)
 	}
 	d.metrics.Budgets(budgets)
 	d.board.State(func(s *status.State) { s.Removals = status.Removals{Left: left, Limit: limit}; s.Mode = string(r.Mode) })
-	g.said.saw(r, snapshot)
 	if !r.Partial {
-		d.outlined(g.syncer.loop.State(), snapshot, g.config, g.syncer, g.checks)
+		d.outlined(syncer.loop.State(), snapshot, config, syncer, probes)
 	}
-	d.mu.Lock()
-	d.good = true
-	d.mu.Unlock()
-	d.opts.Log.Info("round", "round", r.Number, "partial", r.Partial, "revision", r.Revision.String(), "mode", string(r.Mode),
-		"mappings", r.Mappings, "findings", len(r.Result.Findings), "gaps", len(r.Gaps), "steps", len(r.Plan.Steps),
-		"writes", r.Writes(), "failures", r.Failures(), "took", r.Ended.Sub(r.Started).String())
 }
 
 // failed tells of a round that could not be made.

@@ -60,6 +60,9 @@ func demo(ctx context.Context, s *stage) error {
 	s.line("   repository  %s, branch main, commit %s", s.repo.Dir, s.commit[:12])
 	s.line("   cluster     %s in %s, account %s", s.world.Name, s.world.Region, s.world.Account)
 	s.line("   AWS         %s (IAM, STS and EKS over their real wire protocols)", s.world.URL)
+	if err := s.serve(ctx); err != nil {
+		return err
+	}
 	before, err := s.world.Credentials(ctx)
 	if err != nil {
 		return err
@@ -120,6 +123,7 @@ func (s *stage) pass(ctx context.Context, syncer *app.Syncer) (passed, error) {
 			s.findings(r.Result.Findings)
 		}
 		p.writes += r.Writes()
+		s.show.Saw(syncer, r)
 		for _, o := range r.Outcomes {
 			s.line("   round %d  %-10s %-6s  %-40s %s", r.Number, o.Result, o.Step.Effect, o.Step.Subject, o.Step.Action)
 			if o.Err != nil {

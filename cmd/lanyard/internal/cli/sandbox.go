@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -62,6 +65,9 @@ Scenarios:` + about.String() + `
 Exit code 0: the scenario came out as it must. 1: it did not.`,
 		Example: `  lanyard sandbox --scenario demo
 
+  # The same, and its page and metrics stay until Ctrl-C.
+  lanyard sandbox --scenario demo --keep
+
   # Move some fifty workloads to Pod Identity and back; in numbers, for a program.
   lanyard sandbox --scenario migration -o json
 
@@ -86,6 +92,7 @@ Exit code 0: the scenario came out as it must. 1: it did not.`,
 				return err
 			}
 			if !keep {
+				s.linger(cmd.Context(), world.Stdin)
 				return nil
 			}
 			id, secret := awsd.AccessKey(s.world.Account)
@@ -97,7 +104,7 @@ Exit code 0: the scenario came out as it must. 1: it did not.`,
 	}
 	cmd.Flags().StringVar(&name, "scenario", "demo", "what to play: "+strings.Join(names, ", "))
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, or json of scenario migration")
-	cmd.Flags().BoolVar(&keep, "keep", false, "leave AWS running afterwards, until interrupted")
+	cmd.Flags().BoolVar(&keep, "keep", false, "leave AWS running afterwards, and the page of scenario demo, until interrupted")
 	_ = cmd.RegisterFlagCompletionFunc("scenario", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -113,6 +120,7 @@ type stage struct {
 	dir    string
 	output string
 	fleet  *fleet.Fleet // of scenario migration: its world is the stage's
+	show   *app.Show    // of scenario demo: the page and the metrics
 }
 
 func openStage(_ context.Context, out World, talk *voice) (*stage, error) {
@@ -174,8 +182,47 @@ func (s *stage) close() {
 	if s.fleet != nil {
 		world = s.fleet.Close
 	}
-	if err := errors.Join(world(), os.RemoveAll(s.dir)); err != nil {
+	err := errors.Join(world(), os.RemoveAll(s.dir))
+	if s.show != nil {
+		err = errors.Join(s.show.Close(), err)
+	}
+	if err != nil {
 		s.talk.say("clean up: %v", err)
+	}
+}
+
+// serve serves the page and the metrics of the rounds to come, and says where. Whoever
+// is to read the page needs a token, here too.
+func (s *stage) serve(ctx context.Context) error {
+	token, file := rand.Text(), filepath.Join(s.dir, "token")
+	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+		return err
+	}
+	o := app.ShowOptions{Options: s.options(), Listen: "127.0.0.1:0", APITokenFile: file, Version: version(), Commit: revision()}
+	var err error
+	if s.show, err = app.NewShow(ctx, o); err != nil {
+		return err
+	}
+	s.line("   page        http://sandbox:%s@%s/ (while this runs)", token, s.show.Addr())
+	s.line("   metrics     http://%s/metrics", s.show.Addr())
+	return nil
+}
+
+// linger gives a person at a terminal time to look at the page. A script has none there,
+// and goes on at once.
+func (s *stage) linger(ctx context.Context, in io.Reader) {
+	if s.show == nil || s.talk.screen == nil || !isTerminal(in) {
+		return
+	}
+	fmt.Fprint(s.out.Stdout, "\nThe page and the metrics above are served until you press Enter.\n")
+	pressed := make(chan struct{})
+	go func() {
+		defer close(pressed)
+		_, _ = bufio.NewReader(in).ReadString('\n') // an end of the input, too
+	}()
+	select {
+	case <-ctx.Done():
+	case <-pressed:
 	}
 }
 
