@@ -30,6 +30,7 @@ type Follower struct {
 // are not.
 type parsed struct {
 	commit string
+	said   Commit
 	repo   *desired.Repository
 	err    error // desired.Errors
 }
@@ -60,6 +61,8 @@ type Standing struct {
 	// it is the head's, and Moved is set.
 	State desired.State
 	Moved bool
+	// Commit is what the commit of State says of itself.
+	Commit Commit
 	// Head is the revision that the ref stands on; zero if it could not be read.
 	Head desired.Revision
 	// Held says why State is not Head's; nil if it is.
@@ -151,7 +154,7 @@ func (f *Follower) latest(ctx context.Context, ask Ask) (Standing, error) {
 		return f.hold(ctx, ask, held)
 	}
 	f.last = f.head
-	return Standing{State: state, Head: head.snapshot.Revision, Moved: facts.Head != facts.Last}, nil
+	return Standing{State: state, Commit: f.last.said, Head: head.snapshot.Revision, Moved: facts.Head != facts.Last}, nil
 }
 
 // answer finds out what Judge wants to know.
@@ -214,7 +217,7 @@ func (f *Follower) hold(ctx context.Context, ask Ask, held *HeldError) (Standing
 	if err != nil {
 		return Standing{}, fmt.Errorf("%w; and %w", err, held)
 	}
-	return Standing{State: state, Head: held.Head, Held: held}, nil
+	return Standing{State: state, Commit: f.last.said, Head: held.Head, Held: held}, nil
 }
 
 // content is what the last accepted commit wants.
@@ -244,7 +247,7 @@ func (f *Follower) read(into *parsed, snapshot Snapshot, c identity.Cluster) (de
 		if err != nil && !are {
 			return desired.State{}, fmt.Errorf("revision %s cannot be read: %w", snapshot.Revision, err)
 		}
-		*into = parsed{commit: snapshot.Revision.Commit, repo: repo}
+		*into = parsed{commit: snapshot.Revision.Commit, said: snapshot.Commit, repo: repo}
 		if are {
 			into.err = fmt.Errorf("revision %s is not accepted:\n%w", snapshot.Revision, mistakes)
 		}

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
+	"unicode/utf8"
 
 	"github.com/lanyard-io/lanyard/desired/gitsource"
 	"github.com/lanyard-io/lanyard/internal/identity"
@@ -209,5 +211,35 @@ func TestUnsignedIsHeld(t *testing.T) {
 		if err != nil || s.State.Revision.Commit != two || s.Held != nil || s.Moved {
 			t.Errorf("%s: the last accepted one: %v, held %v, %v", way, s.State.Revision, s.Held, err)
 		}
+	}
+}
+
+// TestCommit: what is told of a commit is what the accepted one says of itself, whether
+// the head is followed or not, and after a restart too.
+func TestCommit(t *testing.T) {
+	t.Parallel()
+	f, _, _ := followed(t)
+	by := gitd.Signature{Name: "Ada " + strings.Repeat("é", 200), Email: "ada@example.com", Message: "\nMove the reader.\n\nIt has moved before.\n", When: noon.Add(time.Minute)}
+	good, err := f.Commit(gitd.Change{Branch: "main", Write: map[string]string{"fleet/c.yaml": mapping("c")}, By: by})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for way, o := range f.ways(t) {
+		running := follow(t, o)
+		for _, held := range []bool{false, true} {
+			if held {
+				f.commit(t, gitd.Change{Write: map[string]string{"fleet/d.yaml": "kind: Nonsense\n"}})
+			}
+			for when, from := range map[string]*gitsource.Follower{"running": running, "started anew": follow(t, o)} {
+				s, err := from.Latest(t.Context(), gitsource.Ask{Cluster: lab, Last: good})
+				if err != nil || (s.Held != nil) != held {
+					t.Fatalf("%s, %s: %v, held %v, want %t", way, when, err, s.Held, held)
+				}
+				if c := s.Commit; c.Subject != "Move the reader." || !strings.HasPrefix(c.Author, "Ada éé") || len(c.Author) > 210 || !utf8.ValidString(c.Author) || !c.At.Equal(noon.Add(time.Minute)) {
+					t.Errorf("%s, %s, held %t: commit %+v", way, when, held, c)
+				}
+			}
+		}
+		f.do(t, f.SetBranch("main", good))
 	}
 }

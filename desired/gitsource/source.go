@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/remedy"
@@ -39,11 +41,35 @@ type Options struct {
 // Snapshot is a revision and its files.
 type Snapshot struct {
 	Revision desired.Revision
+	Commit   Commit
 	// FS has the files of the revision. It implements [fs.ReadDirFS],
 	// [fs.ReadFileFS], [fs.StatFS] and [fs.ReadLinkFS], follows symbolic links
 	// inside the tree as an operating system would, and is safe for concurrent
 	// use. It can be read until the Source finds the ref moved, or is closed.
 	FS fs.FS
+}
+
+// Commit is what a commit says of itself. Nobody vouches for it: whoever made the commit
+// wrote it.
+type Commit struct {
+	Author  string // the name
+	Subject string // the first line of the message
+	At      time.Time
+}
+
+// longestSubject bounds what is kept of an author and a subject.
+const longestSubject = 200
+
+// said reads what a commit says of itself.
+func said(c *object.Commit) Commit {
+	first, _, _ := strings.Cut(strings.TrimSpace(c.Message), "\n")
+	cut := func(s string) string {
+		if len(s) > longestSubject {
+			s = s[:longestSubject] + "..."
+		}
+		return strings.ToValidUTF8(s, "\uFFFD")
+	}
+	return Commit{Author: cut(c.Author.Name), Subject: cut(first), At: c.Committer.When}
 }
 
 // Source reads one ref of one repository. It is safe for concurrent use; looks
@@ -269,6 +295,7 @@ func (o *objects) revision(ctx context.Context, at target) (*revision, error) {
 		commit: signedCommit{hash: commit.Hash.String(), raw: raw, made: commit.Committer.When},
 		snapshot: Snapshot{
 			Revision: desired.Revision{Ref: at.name, Commit: commit.Hash.String()},
+			Commit:   said(commit),
 			FS:       &treeFS{objects: o, root: root},
 		},
 	}, nil

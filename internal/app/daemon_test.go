@@ -91,7 +91,7 @@ func TestPage(t *testing.T) {
 	code, body := d.get(t, "/", apiToken)
 	page := string(body)
 	for _, want := range []string{
-		"<strong>irsa-lab</strong>", "<b>fargate</b>", "<b>cross-account-role</b>", // what cannot leave IRSA
+		"<strong>irsa-lab</strong>", " by Sandbox, ", "<b>fargate</b>", "<b>cross-account-role</b>", // what cannot leave IRSA
 		"update Pod Identity association a-payments000000001", // what was written
 		"Pod Identity associations", "of 5000",                // quotas
 		"<b>trust-issuer-stale</b>", // what differs

@@ -187,6 +187,9 @@ func (d *Daemon) failed(err error, began time.Time) {
 // followed tells how the accepted revision stands with the head of Git.
 func (d *Daemon) followed(s gitsource.Standing) {
 	d.head(heldOf(s.Held), s.State.Revision.String(), d.opts.Now())
+	d.board.State(func(st *status.State) {
+		st.Source.Commit = &status.Commit{Author: s.Commit.Author, Subject: s.Commit.Subject, At: s.Commit.At.UTC()}
+	})
 }
 
 // head tells which revision is accepted, if that is known, and whether a newer head is

@@ -171,6 +171,10 @@ func (b *Board) State(change func(*State)) {
 		held := *h // the caller may go on with its own
 		b.state.Source.Held = &held
 	}
+	if c := b.state.Source.Commit; c != nil {
+		commit := *c
+		b.state.Source.Commit = &commit
+	}
 }
 
 // status returns the document as it is now.

@@ -48,7 +48,15 @@ type Source struct {
 	Fetched    time.Time `json:"fetched,omitzero"` // when Git was last read well
 	Accepted   string    `json:"accepted"`         // the revision that is obeyed, ref@sha1:commit
 	AcceptedAt time.Time `json:"acceptedAt,omitzero"`
-	Held       *Held     `json:"held"` // null if the head is the accepted revision
+	Commit     *Commit   `json:"commit"` // what the accepted revision's says of itself; null before the first
+	Held       *Held     `json:"held"`   // null if the head is the accepted revision
+}
+
+// Commit is what a commit says of itself, for which nobody vouches.
+type Commit struct {
+	Author  string    `json:"author"`
+	Subject string    `json:"subject"`
+	At      time.Time `json:"at"`
 }
 
 // Held is a head of Git that is not followed.

@@ -362,7 +362,7 @@ func everywhere(t testing.TB, s string) string {
 	b.Standings([]status.Standing{{Namespace: s, ServiceAccount: s, Verdict: s, Wanted: s, Reasons: []status.Reason{{Code: s, Message: s, Fix: s}}}}, 5000)
 	b.State(func(st *status.State) {
 		*st = status.State{Version: s, Commit: s, Cluster: s, Mode: s, Identity: s, LeaderIdentity: s + "x",
-			Source:        status.Source{URL: s, Ref: s, Paths: []string{s}, Accepted: s, AcceptedAt: noon, Held: &status.Held{Head: s, Reason: s, Message: s, Since: noon}},
+			Source:        status.Source{URL: s, Ref: s, Paths: []string{s}, Accepted: s, AcceptedAt: noon, Commit: &status.Commit{Author: s, Subject: s, At: noon}, Held: &status.Held{Head: s, Reason: s, Message: s, Since: noon}},
 			Configuration: status.Configuration{File: s, SHA256: s, Error: s, LoadedAt: noon}}
 	})
 	return opened(t, b, "?refresh=off&q="+url.QueryEscape(s[:min(len(s), 150)])) + opened(t, b, "")

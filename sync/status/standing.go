@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"unicode"
 
 	"github.com/lanyard-io/lanyard/sync/live"
 )
@@ -75,19 +74,26 @@ func quotas(r record) []quota {
 		return out
 	}
 	facts := r.snapshot.Facts()
-	add(quota{What: "Pod Identity associations", Scope: "cluster " + r.snapshot.Cluster().Name, Used: len(facts.Associations), Limit: r.room})
+	if r.snapshot.Whole(live.SourceListAssociations) {
+		add(quota{What: "Pod Identity associations", Scope: "cluster " + r.snapshot.Cluster().Name, Used: len(facts.Associations), Limit: r.room})
+	}
 	for _, a := range facts.Accounts {
-		if a.IdentityProviders > 0 {
-			add(quota{What: "identity providers", Scope: "account " + a.ID, Used: a.IdentityProviders, Limit: providersByDefault, Note: "the quota by default, which may have been raised"})
+		q := quota{What: "OIDC providers", Scope: "account " + a.ID, Limit: providersByDefault, Note: "the quota by default, which may have been raised"}
+		switch all, listed := r.snapshot.Providers(a.ID); {
+		case listed == live.Present:
+			q.Used = len(all)
+			add(q)
+		case r.snapshot.Whole(live.SourceAccountSummary):
+			q.What, q.Used = "OIDC and SAML providers", a.IdentityProviders
+			add(q)
 		}
 	}
 	var roles []quota
 	for _, role := range facts.Roles {
 		limit, known := r.snapshot.TrustQuota(role.ARN.Account)
-		if known != live.Present || role.Presence != live.Present {
-			continue
+		if doc, presence, err := r.snapshot.Trust(role.ARN); known == live.Present && presence == live.Present && err == nil {
+			roles = append(roles, quota{What: "trust policy", Scope: role.ARN.String(), Used: doc.Size(), Limit: limit, Unit: "characters"})
 		}
-		roles = append(roles, quota{What: "trust policy", Scope: role.ARN.String(), Used: characters(role.TrustPolicy), Limit: limit, Unit: "characters"})
 	}
 	slices.SortFunc(roles, func(a, b quota) int {
 		return cmp.Or(cmp.Compare(b.Used*a.Limit, a.Used*b.Limit), cmp.Compare(a.Scope, b.Scope))
@@ -99,15 +105,4 @@ func quotas(r record) []quota {
 		add(q)
 	}
 	return out
-}
-
-// characters counts a trust policy as IAM does: without white space.
-func characters(document string) int {
-	n := 0
-	for _, r := range document {
-		if !unicode.IsSpace(r) {
-			n++
-		}
-	}
-	return n
 }

@@ -330,7 +330,10 @@ func (v *view) facts(r record, c counted) {
 	}
 	if s := r.Daemon.Source; s.Accepted != "" {
 		text := "revision " + shortRevision(s.Accepted)
-		if !s.AcceptedAt.IsZero() {
+		switch c := s.Commit; {
+		case c != nil:
+			text += " by " + c.Author + ", " + age(r.Now.Sub(c.At)) + " old"
+		case !s.AcceptedAt.IsZero():
 			text += ", accepted " + ago(r.Now, s.AcceptedAt)
 		}
 		v.Facts = append(v.Facts, cell(text))

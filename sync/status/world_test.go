@@ -93,7 +93,8 @@ func lived(t testing.TB) *status.Board {
 		s.Identity, s.Leader, s.LeaderIdentity = "lanyard-0", true, "lanyard-0"
 		s.Source = status.Source{URL: "https://bot:" + leak + "@git.example.com/fleet.git?private_token=" + leak, Ref: "main", Paths: []string{"fleet"},
 			Fetched: noon, Accepted: "main@sha1:4f1c0c5a9a3e7b6d2f8e1a0b9c8d7e6f5a4b3c2d", AcceptedAt: noon.Add(-time.Hour),
-			Held: &status.Held{Head: "00c0ffee", Reason: "invalid", Message: "fetch https://bot:" + leak + "@git.example.com/fleet.git: fleet/a.yaml:3:1: no roleARN", Since: noon.Add(-time.Minute)}}
+			Commit: &status.Commit{Author: "Ada", Subject: "Move the reader.", At: noon.Add(-90 * time.Minute)},
+			Held:   &status.Held{Head: "00c0ffee", Reason: "invalid", Message: "fetch https://bot:" + leak + "@git.example.com/fleet.git: fleet/a.yaml:3:1: no roleARN", Since: noon.Add(-time.Minute)}}
 		s.Configuration = status.Configuration{File: "/etc/lanyard/lanyard.yaml", SHA256: fmt.Sprintf("%064x", 7), LoadedAt: noon.Add(-time.Hour), Error: "lanyard.yaml:3:1: unknown key"}
 		s.Removals = status.Removals{Left: 4, Limit: 5}
 	})
