@@ -28,6 +28,7 @@ LINT = $(CACHE)/$(LINT_KEY)/golangci-lint
 # says the version of Kubernetes that its go.mod names: unstamped, it would say one that
 # clients cannot parse. DWARF is left out of every package: a minute less to compile.
 CLUSTER_MODULE = test/cluster
+BROWSER_MODULE = test/browser
 KUBERNETES = $(shell awk '$$1 == "k8s.io/kubernetes" { print $$2 }' $(CLUSTER_MODULE)/go.mod)
 KUBERNETES_STAMP = gitVersion=$(KUBERNETES) gitMajor=$(subst v,,$(word 1,$(subst ., ,$(KUBERNETES)))) gitMinor=$(word 2,$(subst ., ,$(KUBERNETES))) \
 	gitCommit=$(KUBERNETES) gitTreeState=clean buildDate=1970-01-01T00:00:00Z
@@ -112,7 +113,7 @@ e2e: $(CLUSTER) $(HELM) ## tests on a real Kubernetes control plane, with the ra
 	@LANYARD_E2E=1 LANYARD_TESTCLUSTER='$(CLUSTER)' LANYARD_HELM='$(HELM)' CGO_ENABLED=1 go test -race -count=1 -timeout 60m ./test/e2e/...
 
 .PHONY: check
-check: check-format check-modules check-vet check-lint check-house check-rules check-dashboard check-chart check-fuzz check-schedules check-bugs check-migration ## what CI runs besides: everything below
+check: check-format check-modules check-vet check-lint check-house check-rules check-dashboard check-chart check-page check-fuzz check-schedules check-bugs check-migration ## what CI runs besides: everything below
 	$(say) 'all good'
 
 .PHONY: check-format
@@ -121,13 +122,14 @@ check-format: ## gofmt would change nothing
 	@diff="$$(gofmt -d $(GO_DIRS))" && test -z "$$diff" || { printf '%s\n' "$$diff"; echo 'make check: run gofmt -w on the files above' >&2; exit 1; }
 
 .PHONY: check-modules
-check-modules: ## go mod tidy would change nothing, here and in the modules of tools, test/cluster, test/dashboard and test/helm
+check-modules: ## go mod tidy would change nothing, here and in the modules of tools, test/cluster, test/dashboard, test/helm and test/browser
 	$(say) 'go mod tidy -diff'
 	@go mod tidy -diff
 	@go -C internal/tools mod tidy -diff
 	@go -C $(CLUSTER_MODULE) mod tidy -diff
 	@go -C $(HELM_MODULE) mod tidy -diff
 	@go -C test/dashboard mod tidy -diff
+	@go -C $(BROWSER_MODULE) mod tidy -diff
 
 .PHONY: check-vet
 check-vet: ## go vet
@@ -168,6 +170,13 @@ check-chart: $(HELM) ## helm lint and template: the chart renders what deploy/ku
 	$(say) 'TestHelm in test'
 	@LANYARD_HELM='$(HELM)' go test -count=1 -timeout 60m -run '^TestHelm' ./test
 
+.PHONY: check-page
+check-page: ## the status page of a daemon in the sandbox, and of the demo, in a headless Chromium
+	$(say) 'test/browser'
+	@command -v chromium chromium-browser google-chrome >/dev/null || { echo 'make check-page: Chromium is missing: apt-get install --no-install-recommends chromium, or put google-chrome into PATH' >&2; exit 1; }
+	@go -C $(BROWSER_MODULE) vet ./...
+	@go -C $(BROWSER_MODULE) test -count=1 -timeout 20m ./...
+
 .PHONY: check-migration
 check-migration: ## a small fleet moves and comes back while every pod is probed; again with processes that end, and with deliberate bugs
 	$(say) 'TestMigration in cmd/lanyard/internal/cli'
@@ -202,7 +211,7 @@ golden: ## rewrite golden files; review them as a diff
 	@git status --short -- '*testdata*'
 
 .PHONY: nightly
-nightly: ## the long watch: shuffled repeats, fuzzing for NIGHTTIME (10m) each, mutants, other languages, benchmarks
+nightly: ## the long watch: shuffled repeats, fuzzing for NIGHTTIME (10m) each, mutants, other languages, pictures, benchmarks
 	$(say) 'tests three times, shuffled'
 	@CGO_ENABLED=1 go test -race -shuffle=on -count=3 -timeout 60m ./...
 	$(say) 'a fleet of 55 workloads to Pod Identity and back, every pod probed'
@@ -216,6 +225,8 @@ nightly: ## the long watch: shuffled repeats, fuzzing for NIGHTTIME (10m) each, 
 	@npm --prefix test/interop ci --no-progress
 	$(say) 'interop: trust policies beside another evaluator, the AWS double beside another SDK'
 	@set -o pipefail; go test -tags nightly -count=1 -timeout 30m -v ./test/interop | grep -vE '^ *(=== |--- PASS)'
+	$(say) 'pictures of the status page in dist/pictures, to be looked at'
+	@LANYARD_PICTURES='$(CURDIR)/dist/pictures' go -C $(BROWSER_MODULE) test -count=1 -timeout 20m -run '^TestPictures$$' ./...
 	$(say) 'fuzzing, $(NIGHTTIME) each'
 	@.ci/fuzz $(NIGHTTIME)
 	$(say) 'benchmarks'
