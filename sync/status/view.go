@@ -222,11 +222,16 @@ func standsAs(m report.Mapping, phase string) (word, words, level string) {
 
 // counted counts the mappings by how they stand. Each is counted once.
 type counted struct {
-	all, drift, critical, waiting, held, blind, moving int
+	all, drift, critical, waiting, held, blind, moving, stuck int
 }
 
 func (r record) counts(d *report.Diff, phases map[string]string) counted {
 	c := counted{all: len(d.Mappings), moving: len(r.Moving) + r.MovingUnlisted}
+	for _, m := range r.Moving { // of the urgent ones, which are all that are listed
+		if slices.ContainsFunc(m.Holds, func(h Hold) bool { return h.Reason == string(plan.NotEligible) }) {
+			c.moving, c.stuck = c.moving-1, c.stuck+1
+		}
+	}
 	critical := map[string]bool{}
 	for _, f := range d.Findings {
 		if f.Severity == "critical" {
@@ -275,6 +280,7 @@ func (v *view) head(r record, d *report.Diff, phases map[string]string) {
 	say(c.drift, "drifts", "drift")
 	say(c.held, "is held", "are held")
 	say(c.moving, "is on its way", "are on their way")
+	say(c.stuck, "cannot move", "cannot move")
 	say(c.waiting, "is to move", "are to move")
 	v.Headline = strings.Join(parts, ", ")
 	v.Level = "good"
@@ -289,7 +295,7 @@ func (v *view) head(r record, d *report.Diff, phases map[string]string) {
 		return phases[f.Namespace+"/"+f.ServiceAccount] == "" && f.Severity != "info"
 	}):
 		v.Level = "warn"
-	case c.moving+c.waiting > 0:
+	case c.moving+c.stuck+c.waiting > 0:
 		v.Level = "busy"
 	}
 	switch {
