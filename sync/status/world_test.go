@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ func clock() time.Time { return noon }
 // the API alone.
 func someone(_ context.Context, bearer, path string) (bool, error) {
 	switch {
-	case bearer == "down":
+	case strings.HasPrefix(bearer, "down"):
 		return false, errors.New("dial tcp: connection refused")
 	case bearer == "limited":
 		return path != "/", nil
