@@ -212,7 +212,9 @@ func TestSecrets(t *testing.T) {
 		r, snap := example(t)
 		if !strings.Contains(tt.url, "?") { // a query in a quoted URL is not looked for
 			b.Failed("git", fmt.Errorf("clone %q:\n%s\n%s, and %s", tt.url, tt.url, tt.url, tt.url), noon, noon)
-			r.Result.Findings[0].Message = "see " + tt.url
+			for i := range r.Result.Findings {
+				r.Result.Findings[i].Message, r.Result.Findings[i].Actual = "see "+tt.url, "see "+tt.url
+			}
 			r.Plan.Holds[0].Message = "see <" + tt.url + ">"
 		} else {
 			b.State(func(s *status.State) { s.Source.Held, s.Configuration.Error = nil, "" })
