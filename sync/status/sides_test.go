@@ -62,7 +62,8 @@ func TestBeside(t *testing.T) {
 // order, but for those that are counted.
 func TestBesideIsWhole(t *testing.T) {
 	t.Parallel()
-	texts := []string{"", "a", "a\nb\nc", "b\nc\nd", "a\nx\nc\ny", strings.Repeat("a\nb\n", 300), strings.Repeat("b\na\n", 300) + "c", strings.Repeat("é ü ß\n", 50), strings.Repeat("x", longestValue+10)}
+	texts := []string{"", "a", "a\nb\nc", "b\nc\nd", "a\nx\nc\ny", strings.Repeat("a\nb\n", 300), strings.Repeat("b\na\n", 300) + "c", strings.Repeat("é ü ß\n", 50), strings.Repeat("x", longestValue+10),
+		strings.Repeat("same\n", 50) + "a", strings.Repeat("same\n", 50) + "b\n" + strings.Repeat("same\n", 50)}
 	for _, before := range texts {
 		for _, after := range texts {
 			var left, right []string
