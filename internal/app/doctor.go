@@ -172,7 +172,9 @@ func (x *examination) connect(ctx context.Context) {
 		}
 	}
 	x.kube = api.kube
-	base, err := awsConfig(ctx, o)
+	load, cancel := context.WithTimeout(ctx, x.o.Timeout)
+	defer cancel()
+	base, err := awsConfig(load, o)
 	if err != nil {
 		x.awsErr = err
 		return

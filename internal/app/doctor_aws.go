@@ -147,6 +147,9 @@ func (x *examination) clusterOnce(ctx context.Context) (clusterFacts, error) {
 }
 
 func (x *examination) eksCluster(ctx context.Context) doctor.Check {
+	if x.o.Cluster == "" { // it stands in a configuration that cannot be read
+		return doctor.Blocked(doctor.IDCluster, doctor.IDConfiguration)
+	}
 	c, err := x.clusterOnce(ctx)
 	caller, _ := x.callerOnce(ctx)
 	return doctor.Cluster{Trouble: troubleOf(err), Missing: absent(err), Name: x.o.Cluster, Region: x.clients.base.Region, Account: caller.account,
@@ -200,6 +203,9 @@ func (x *examination) otherAccounts(ctx context.Context) doctor.Check {
 }
 
 func (x *examination) awsPermissions(ctx context.Context) doctor.Check {
+	if x.o.Cluster == "" {
+		return doctor.Blocked(doctor.IDAWSPermissions, doctor.IDConfiguration)
+	}
 	w, err := x.wants(ctx)
 	if err != nil {
 		return doctor.AWSPermissions{Trouble: doctor.Trouble{Reason: live.GapFailed, Message: err.Error()}}.Judge()

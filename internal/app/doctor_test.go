@@ -153,6 +153,12 @@ func TestDoctorBreakages(t *testing.T) {
 	}{
 		{"no configuration", "observe", func(p *patient) { p.o.ConfigFile = "" }, doctor.IDConfiguration, doctor.Skipped, "mode observe", ""},
 		{"a broken one", "observe", func(p *patient) { p.o.ConfigProblems = []string{"lanyard.yaml:3:1: unknown key"} }, doctor.IDConfiguration, doctor.Failed, "lanyard.yaml:3:1", "lanyard schema configuration"},
+		{"a broken one, which names the cluster", "observe", func(p *patient) {
+			p.o.ConfigProblems, p.o.Config, p.o.Cluster = []string{"lanyard.yaml:3:1: unknown key"}, nil, ""
+		}, doctor.IDCluster, doctor.Unknown, "see configuration", "mend configuration"},
+		{"a broken one, and the rights", "observe", func(p *patient) {
+			p.o.ConfigProblems, p.o.Config, p.o.Cluster = []string{"lanyard.yaml:3:1: unknown key"}, nil, ""
+		}, doctor.IDAWSPermissions, doctor.Unknown, "see configuration", "mend configuration"},
 		{"a secret's file is missing", "observe", func(p *patient) { p.o.Secrets = []string{filepath.Join(p.t.TempDir(), "hook")} }, doctor.IDFiles, doctor.Failed, "no such file", "Secret"},
 		{"a secret's file is empty", "observe", func(p *patient) { p.o.Secrets = []string{p.file("hook", "\n")} }, doctor.IDFiles, doctor.Failed, "is empty", "Secret"},
 		{"a file is there", "observe", func(p *patient) { p.o.Secrets = []string{p.file("hook", "hush-hush\n")} }, doctor.IDFiles, doctor.OK, "hook", ""},
