@@ -76,6 +76,11 @@ chart: $(HELM) ## the Helm chart as dist/lanyard-CHART_VERSION.tgz; the same com
 	$(say) 'dist/lanyard-$(CHART_VERSION).tgz, for the image of tag $(or $(VERSION),dev)'
 	@SOURCE_DATE_EPOCH="$$(git log -1 --format=%ct 2>/dev/null)" '$(HELM)' package $(CHART) --destination dist --version '$(CHART_VERSION)' --app-version '$(or $(VERSION),dev)' >/dev/null
 
+.PHONY: image-oci
+image-oci: ## the image for amd64 and arm64 into dist/image, without a daemon, with its bill of materials
+	$(say) 'dist/image, by buildah'
+	@VERSION='$(VERSION)' .ci/image dist/image
+
 .PHONY: demo
 demo: build ## the main job in the sandbox: no account, no cluster
 	@bin/lanyard sandbox --scenario demo
@@ -126,6 +131,7 @@ check-modules: ## go mod tidy would change nothing, here and in the modules of t
 	$(say) 'go mod tidy -diff'
 	@go mod tidy -diff
 	@go -C internal/tools mod tidy -diff
+	@go -C internal/tools/release mod tidy -diff
 	@go -C $(CLUSTER_MODULE) mod tidy -diff
 	@go -C $(HELM_MODULE) mod tidy -diff
 	@go -C test/dashboard mod tidy -diff
@@ -182,6 +188,18 @@ check-migration: ## a small fleet moves and comes back while every pod is probed
 	$(say) 'TestMigration in cmd/lanyard/internal/cli'
 	@LANYARD_MIGRATION=1 go test -tags bugs -count=1 -timeout 60m -run '^TestMigration' ./cmd/lanyard/internal/cli
 
+.PHONY: check-image
+check-image: image-oci ## that image again, from another directory and an empty Go cache: the same digest (some ten minutes)
+	$(say) 'once more, from a clone'
+	@dir="$$(mktemp -d)"; trap 'rm -rf "$$dir"' EXIT; git clone -q . "$$dir/clone" && cd "$$dir/clone" && \
+		GOCACHE="$$dir/cache" VERSION='$(VERSION)' .ci/image "$$dir/image" >/dev/null && cmp "$(CURDIR)/dist/image/digest" "$$dir/image/digest"
+
+.PHONY: check-vulnerabilities
+check-vulnerabilities: ## govulncheck: no known vulnerability is reached (asks https://vuln.go.dev)
+	$(say) 'govulncheck ./...'
+	@go -C internal/tools/release build -o $(CURDIR)/bin/govulncheck golang.org/x/vuln/cmd/govulncheck
+	@bin/govulncheck ./...
+
 .PHONY: check-fuzz
 check-fuzz: ## five seconds of each fuzz target
 	$(say) 'five seconds each'
@@ -231,6 +249,7 @@ nightly: ## the long watch: shuffled repeats, fuzzing for NIGHTTIME (10m) each, 
 	@.ci/fuzz $(NIGHTTIME)
 	$(say) 'benchmarks'
 	@$(MAKE) --no-print-directory bench
+	@$(MAKE) --no-print-directory check-image check-vulnerabilities
 
 .PHONY: clean
 clean: ## remove what was built in the tree
