@@ -46,7 +46,7 @@ const sideways = `(() => {
 // faint are texts whose contrast with what is behind them is less than WCAG 2.2 asks for.
 // Source: https://www.w3.org/TR/WCAG22/#contrast-minimum
 const faint = `(() => {
-  const parse = (c) => (c.match(/[\\d.]+/g) || []).map(Number);
+  const parse = (c) => (c.match(/[\d.]+/g) || []).map(Number);
   const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
   const behind = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor); if (c.length === 3 || c[3] > 0) return c; } return [255, 255, 255]; };
   const out = new Set();
