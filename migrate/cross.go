@@ -13,6 +13,7 @@ import (
 	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/plan"
+	"github.com/lanyard-io/lanyard/sync/trust"
 )
 
 // owner is one workload of the subject with its live pods, told apart by what they were
@@ -83,11 +84,14 @@ func (m *mover) crossing() {
 		m.goOn(to)
 		return
 	}
-	if m.mayReturn(other(to)) {
-		m.next.Move.Let = append(m.next.Move.Let, other(to))
+	if !back && m.mayReturn() {
+		m.next.Move.Let = append(m.next.Move.Let, identity.IRSA)
 	}
-	if m.fails() {
+	if m.halt() {
 		return
+	}
+	if m.fails() && (!back || len(m.next.Move.Steps) > 0) {
+		return // else pods are exposed, and are moved all the same
 	}
 	if until := m.changed().Add(m.c.Settle); until.After(m.now()) {
 		m.say(plan.Settling, until, "the association was updated: agents may give new pods the role of before until it has stood for %s", m.c.Settle)
@@ -214,6 +218,10 @@ const stuckAfter = 2 * time.Minute
 // roll moves an owner forward: one pod first, whose successor must be injected and ready;
 // then all of them.
 func (m *mover) roll(o owner, to identity.Mechanism) {
+	if i := slices.IndexFunc(o.old, func(p live.Pod) bool { return !p.Ready && m.outdated(p) }); i >= 0 {
+		m.evict(o, o.old[i], to, false, "it is not ready, and may have the role of before")
+		return
+	}
 	if bugs.On("no canary") {
 		m.evict(o, youngest(o.old), to, false, "all at once")
 		return
@@ -290,6 +298,17 @@ func (m *mover) uninjected(o owner) []live.Pod {
 // any: to make them again is a step forward, and no rescue.
 func (m *mover) missed(o owner) []live.Pod {
 	return slices.DeleteFunc(m.uninjected(o), func(p live.Pod) bool { return p.CreatedAt.Before(m.j.WiredSince()) })
+}
+
+// halt stops a rollout that makes pods without credentials, whatever else is waited for.
+func (m *mover) halt() bool {
+	for _, o := range m.ownersOf() {
+		if o.w.Rolling && o.w.PausedBy == "" && len(m.missed(o)) > 0 && o.rolls() {
+			m.pause(o)
+			return true
+		}
+	}
+	return false
 }
 
 // pause stops a rollout that makes pods without credentials.
@@ -399,7 +418,8 @@ func (m *mover) fails() bool {
 			if why == "" || p.CreatedAt.Before(m.armedAt(m.j.Wanted)) {
 				continue
 			}
-			if i := slices.IndexFunc(o.old, func(q live.Pod) bool { return !q.Ready }); i >= 0 {
+			// On the way back the old ones are not ready because their side is gone.
+			if i := slices.IndexFunc(o.old, func(q live.Pod) bool { return !q.Ready && q.Uses(identity.IRSA) }); i >= 0 && m.j.Wanted == identity.PodIdentity {
 				m.wait("pod %s on %s %s, but pod %s on %s is not ready either: going back would cure nothing", p.Name, m.j.Wanted, why, o.old[i].Name, other(m.j.Wanted))
 				return true
 			}
@@ -424,32 +444,69 @@ func (m *mover) canGoBack() bool {
 	if m.j.Wanted == identity.IRSA {
 		return m.allows(identity.PodIdentity)
 	}
-	return m.j.ServiceAccount.Annotations[diff.AnnotationRole] == m.roleBy(identity.IRSA).String() && m.allows(identity.IRSA)
+	return m.j.ServiceAccount.Annotations[diff.AnnotationRole] == m.roleBy(identity.IRSA).String() && m.exchanges() == "" && m.allows(identity.IRSA)
 }
 
-// mayReturn reports whether the way back to a side is Git's role, and its trust lanyard's to
+// mayReturn reports whether the way back to IRSA is Git's role, and its trust lanyard's to
 // keep: until all pods have moved, a move that fails must find it.
-func (m *mover) mayReturn(side identity.Mechanism) bool {
-	if side == identity.IRSA {
-		c := m.snap.Cluster()
-		_, provider := m.snap.Provider(c.Issuer.ProviderARN(m.m.Role.Partition, m.m.Role.Account))
-		if m.j.ServiceAccount.Annotations[diff.AnnotationRole] == "" || provider != live.Present {
-			return false
-		}
-	}
-	return m.roleBy(side) == m.m.Role && m.mayEdit(m.j.Grant(m.snap.Cluster(), side))
+func (m *mover) mayReturn() bool {
+	return m.j.ServiceAccount.Annotations[diff.AnnotationRole] != "" && m.roleBy(identity.IRSA) == m.m.Role && m.exchanges() == "" &&
+		m.mayEdit(m.j.Grant(m.snap.Cluster(), identity.IRSA))
 }
 
 // roleBy returns the role that pods are given by a side. The annotation keeps the one of
 // before until narrowing where Git changed role and mechanism together, so that is what a
-// way back to IRSA leads to (design.md section 6, role changed in flight).
+// way back to IRSA leads to (design.md section 6, role changed in flight): if the
+// operator's guard rails let the mapping have it, since others may edit the annotation.
 func (m *mover) roleBy(side identity.Mechanism) identity.RoleARN {
-	if side == identity.IRSA && (m.j.Wanted == identity.PodIdentity || m.next.Standing.RolledBack) {
-		if role, err := identity.ParseRoleARN(m.j.ServiceAccount.Annotations[diff.AnnotationRole]); err == nil {
-			return role
+	s := m.next.Standing
+	left := s.RolledBack && (m.declared.Mechanism == identity.Auto || s.Armed == identity.IRSA) // the association is gone, or is to go
+	if side != identity.IRSA || m.j.Wanted != identity.PodIdentity && !left {
+		return m.m.Role
+	}
+	role, err := identity.ParseRoleARN(m.j.ServiceAccount.Annotations[diff.AnnotationRole])
+	if err != nil {
+		return m.m.Role
+	}
+	as := m.m
+	as.Role = role
+	if m.c.Diff.Forbid != nil && role != m.m.Role {
+		if _, forbidden := m.c.Diff.Forbid(as); forbidden {
+			return m.m.Role
 		}
 	}
-	return m.m.Role
+	return role
+}
+
+// audience is what the webhook asks for in the tokens of pods that are admitted now.
+func (m *mover) audience() string {
+	return cmp.Or(m.j.ServiceAccount.Annotations[diff.AnnotationAudience], diff.DefaultAudience)
+}
+
+// exchanges says what lacks at the OIDC provider, so that no token of a pod on IRSA would be
+// exchanged; empty if nothing does.
+func (m *mover) exchanges() string {
+	role := m.roleBy(identity.IRSA)
+	arn := m.snap.Cluster().Issuer.ProviderARN(role.Partition, role.Account)
+	switch p, presence := m.snap.Provider(arn); {
+	case presence != live.Present:
+		return "OIDC provider " + arn + " is not seen"
+	case !slices.Contains(p.ClientIDs, m.audience()):
+		return "OIDC provider " + arn + " does not take audience " + m.audience()
+	}
+	return ""
+}
+
+// requests are the calls that pods make on a side, with the audience of now besides those
+// that Git asks for.
+func (m *mover) requests(side identity.Mechanism) []trust.Request {
+	all := m.by(side).Requests(m.snap.Cluster(), side, m.c.Diff)
+	if side == identity.IRSA && !slices.ContainsFunc(all, func(r trust.Request) bool { return r.Audience == m.audience() }) {
+		now := all[0]
+		now.Audience = m.audience()
+		all = append(all, now)
+	}
+	return all
 }
 
 // by returns the mapping as it is judged for the role that a side gives.
@@ -466,13 +523,13 @@ func (m *mover) by(side identity.Mechanism) *diff.Judged {
 
 // allows reports whether the trust of the role that a side gives lets it in.
 func (m *mover) allows(side identity.Mechanism) bool {
-	return m.by(side).Allows(m.snap.Cluster(), side, m.c.Diff)
+	doc := m.by(side).Document
+	return doc != nil && !slices.ContainsFunc(m.requests(side), func(r trust.Request) bool { return doc.Evaluate(r).Decision != trust.Allow })
 }
 
 // admits is the guard for that.
 func (m *mover) admits(side identity.Mechanism) plan.TrustAllows {
-	j := m.by(side)
-	return plan.TrustAllows{Role: j.Mapping.Role, Requests: j.Requests(m.snap.Cluster(), side, m.c.Diff)}
+	return plan.TrustAllows{Role: m.roleBy(side), Requests: m.requests(side)}
 }
 
 // mark writes that the move has failed: nothing forward is tried until a person, or a
@@ -562,6 +619,10 @@ func (m *mover) served() bool {
 // standsFor reports whether a side has stood ready for settle, whatever Git asks for.
 func (m *mover) standsFor(side identity.Mechanism) bool {
 	role := m.roleBy(side)
+	if lacks := m.exchanges(); side == identity.IRSA && lacks != "" {
+		m.say(plan.OwnerMustAct, time.Time{}, "the way back is IRSA, and %s: pods would get nothing there", lacks)
+		return false
+	}
 	if !m.allows(side) {
 		if role != m.m.Role { // else it is being restored, or the plan says why not
 			m.say(plan.OwnerMustAct, time.Time{}, "the way back is role %s, whose trust policy does not surely let %s in; Git does not name that role any more, so lanyard does not edit it", role, side)

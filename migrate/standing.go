@@ -279,19 +279,22 @@ func (f *footing) moving() bool {
 // outdated reports whether a pod may still have the role of before: it is on Pod Identity,
 // and older than an update of the association on the way there. It would follow by itself,
 // but only when what it holds has run out, in up to six hours
-// (https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html).
+// (https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html). One that
+// nobody restarts is left to that.
 func (f *footing) outdated(p live.Pod) bool {
-	return p.Uses(identity.PodIdentity) && p.CreatedAt.Before(f.changed())
+	return p.Uses(identity.PodIdentity) && p.CreatedAt.Before(f.changed()) && restarted(p) && f.m.Migration.Restart != desired.RestartNatural
 }
 
 // changed is when the association was updated on the way to Pod Identity, while the old
 // side still is what pods could go back to; zero if it was not. Of a workload that is
-// settled there, an update restarts nothing: that is a repair. EKS may date other things
-// as updates: one after the association has been seen to be as it is was none.
+// settled there, an update restarts nothing: that is a repair; nor does one after which
+// all credentials have been renewed. EKS may date other things as updates: one after the
+// association has been seen to be as it is was none.
 func (f *footing) changed() time.Time {
 	a := f.j.Association
 	onWay := f.oldAnnotation() || slices.ContainsFunc(f.j.Pods, func(p live.Pod) bool { return p.Uses(identity.IRSA) })
-	if f.j.Wanted != identity.PodIdentity || !f.j.HasAssociation || !onWay || !a.ModifiedAt.After(a.CreatedAt.Add(quick)) {
+	past := f.snap.Facts().TakenAt.Sub(a.ModifiedAt) > sessionLife
+	if f.j.Wanted != identity.PodIdentity || !f.j.HasAssociation || !onWay || past || !a.ModifiedAt.After(a.CreatedAt.Add(quick)) {
 		return time.Time{}
 	}
 	if f.e.Serving != nil {
