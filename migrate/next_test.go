@@ -585,6 +585,60 @@ func TestNext(t *testing.T) {
 			marked(w)
 			w.role().TrustPolicy = `{"Version":"2012-10-17","Statement":[]}`
 		}, "rolled-back -rolled-back -owner-must-act"},
+		{"role changed on the way: the pod from before is not ready", renamed, func(w *world, c *migrate.Course) {
+			c.Seen = lately(10 * time.Minute)
+			w.f.Pods[1].Ready, w.f.Pods[1].Trouble, w.f.Pods[1].Restarts = false, live.TroubleCrash, 9
+		}, "crossing +evict-pod"},
+		{"role changed on the way: a rollout without credentials, meanwhile", renamed, func(w *world, c *migrate.Course) {
+			c.Seen = lately(0)
+			w.f.Associations[0].ModifiedAt, w.workload().Rolling = now.Add(-30*time.Second), true
+			w.pod().Containers[0].Credential, w.pod().CreatedAt = live.CredentialNone, now.Add(-10*time.Second)
+		}, "crossing +pause-rollout"},
+		{"role changed on the way: a Job's pod follows by itself", renamed, func(w *world, c *migrate.Course) {
+			c.Seen = lately(10 * time.Minute)
+			w.beside("CronJob", "a-nightly")
+			w.f.Pods = w.f.Pods[:3]
+			w.f.Pods[1].CreatedAt, w.f.Pods[2].CreatedAt = now.Add(-5*time.Minute), now.Add(-time.Hour)
+		}, "soaking -settling"},
+		{"role changed seven hours ago", renamed, func(w *world, c *migrate.Course) {
+			c.Seen = lately(0)
+			w.f.Associations[0].CreatedAt, w.f.Associations[0].ModifiedAt = now.Add(-48*time.Hour), now.Add(-7*time.Hour)
+			w.f.Pods[1].CreatedAt = now.Add(-24 * time.Hour)
+		}, "narrowing +drop-annotation"},
+		{"it fails, and the OIDC provider is gone", soaked, func(w *world, _ *migrate.Course) {
+			w.pod().Ready, w.pod().Trouble, w.pod().Restarts = false, live.TroubleCrash, 9
+			w.f.Providers = nil
+		}, "narrowing -waiting"},
+		{"it fails, and the provider does not take the audience of the annotation", soaked, func(w *world, _ *migrate.Course) {
+			w.pod().Ready, w.pod().Trouble, w.pod().Restarts = false, live.TroubleCrash, 9
+			w.sa().Annotations[diff.AnnotationAudience] = "another"
+		}, "narrowing -waiting"},
+		{"it fails, and trust does not take the audience of the annotation", soaked, func(w *world, _ *migrate.Course) {
+			w.pod().Ready, w.pod().Trouble, w.pod().Restarts = false, live.TroubleCrash, 9
+			w.sa().Annotations[diff.AnnotationAudience] = "another"
+			w.m.IRSA.Audience = "sts.amazonaws.com"
+			w.f.Providers[0].ClientIDs = []string{"sts.amazonaws.com", "another"}
+		}, "narrowing -waiting"},
+		{"rolled back: the OIDC provider is gone", crossing, func(w *world, _ *migrate.Course) {
+			marked(w)
+			w.f.Providers = nil
+		}, "rolled-back -rolled-back -owner-must-act"},
+		{"rolled back: the annotation names a role that the guard rails do not allow", crossing, func(w *world, c *migrate.Course) {
+			marked(w)
+			w.f.Roles = append(w.f.Roles, *w.role())
+			w.f.Roles[len(w.f.Roles)-1].ARN = arn(otherRole)
+			w.sa().Annotations[diff.AnnotationRole] = otherRole
+			c.Diff.Forbid = func(m desired.Mapping) (string, bool) { return "not allowed", m.Role.String() == otherRole }
+		}, "rolled-back -rolled-back -owner-must-act"},
+		{"back: a new pod fails while old ones are exposed", back, func(w *world, c *migrate.Course) {
+			*c = onIRSA()
+			w.f.Associations, w.workload().Replicas = nil, 2
+			c.Seen = func(string) (time.Time, bool) { return now.Add(-20 * time.Minute), true }
+			w.pod().Containers = []live.Container{{Name: "api", Credential: live.CredentialIRSA, Role: role, Audience: "sts.amazonaws.com"}}
+			w.pod().CreatedAt, w.pod().Ready, w.pod().Trouble, w.pod().Restarts = now.Add(-5*time.Minute), false, live.TroubleCrash, 9
+			w.f.Pods[1].Ready = false
+			w.trusts(identity.IRSA)
+		}, "crossing -waiting +evict-pod"},
 		{"another mapping was rolled back", widened, func(w *world, _ *migrate.Course) {
 			marked(w)
 			w.m.Migration.Soak++
