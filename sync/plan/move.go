@@ -8,7 +8,6 @@ import (
 	"github.com/lanyard-io/lanyard/internal/bugs"
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/sync/diff"
-	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/trust"
 )
 
@@ -71,24 +70,30 @@ func (b *builder) move(j *diff.Judged, m Move) {
 	}
 }
 
-// release lets rollouts go on that lanyard has paused and whose mapping has left Git:
-// nobody else knows that they wait for lanyard.
-func (b *builder) release() {
+// abandoned names rollouts that bear the mark of lanyard's pause and whose mapping has left
+// Git: nobody else knows that they wait. Git does not name them, and anybody may write
+// such a mark, so that a person lets them go on.
+func (b *builder) abandoned() {
 	if b.in.Moves == nil {
 		return // not in mode migrate
 	}
+	told := 0
 	for _, w := range b.in.Snapshot.Facts().Workloads {
 		s := identity.Subject{Namespace: w.Namespace, ServiceAccount: w.ServiceAccount}
 		named := slices.ContainsFunc(b.in.Result.Judged, func(j diff.Judged) bool { return j.Mapping.Subject == s })
 		if w.PausedBy == "" || named {
 			continue
 		}
-		ref := live.WorkloadRef{Kind: w.Kind, Name: w.Name}
-		b.try(Step{Subject: s, Plane: diff.PlanePods, Effect: Cross, Rescue: true, Action: ResumeRollout{Workload: ref, UID: w.UID},
-			Guards:  []Guard{WorkloadIs{Subject: s, Workload: ref, UID: w.UID, RestartedAt: w.RestartedAt}},
-			Because: "lanyard paused this rollout, and the mapping has left Git"})
+		if told++; told > mostAbandoned {
+			return
+		}
+		b.hold(Hold{Subject: s, Plane: diff.PlanePods, Reason: OwnerMustAct,
+			Message: fmt.Sprintf("%s %s bears the mark of a rollout that lanyard paused, and Git has no mapping for it: let it go on as docs/migration.md says for pause-rollout", w.Kind, w.Name)})
 	}
 }
+
+// mostAbandoned is how many of them one plan names.
+const mostAbandoned = 20
 
 // prepare makes the wanted side ready, as [builder.repairDrift] would if it were armed.
 func (b *builder) prepare(j *diff.Judged) {

@@ -1,6 +1,7 @@
 package plan_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -57,17 +58,23 @@ func planned(s *sim, m plan.Move) (steps, holds string, p plan.Plan) {
 	return strings.Join(a, " "), strings.Join(r, " "), p
 }
 
-// TestPausedRolloutIsReleased: a rollout that lanyard paused goes on once its mapping has
-// left Git; others' pauses, and those of mappings, are not its business.
-func TestPausedRolloutIsReleased(t *testing.T) {
+// TestAbandonedRollouts: a rollout that lanyard paused is named once its mapping has left
+// Git; others' pauses, and those of mappings, are not. However many there are, a plan
+// names some, and touches none.
+func TestAbandonedRollouts(t *testing.T) {
 	t.Parallel()
 	s := moved(t)
 	s.facts.Workloads = []live.Workload{{Namespace: "demo", Kind: "Deployment", Name: "api", UID: "w", ServiceAccount: "api", PausedBy: "pod api-2 has none"},
 		{Namespace: "demo", Kind: "Deployment", Name: "theirs", UID: "x", ServiceAccount: "theirs", Suspended: true}}
-	at := func(moves map[identity.Subject]plan.Move) []plan.Step {
+	at := func(moves map[identity.Subject]plan.Move) []plan.Hold {
 		snap := s.snapshot()
 		p, _ := plan.Repair(plan.Input{Result: diff.Compare(s.state, snap, diff.Options{}), Snapshot: snap, Policy: s.policy, Moves: moves})
-		return slices.DeleteFunc(p.Steps, func(st plan.Step) bool { return st.Plane != diff.PlanePods })
+		for _, st := range p.Steps {
+			if st.Plane == diff.PlanePods {
+				t.Errorf("a step: %v", st)
+			}
+		}
+		return slices.DeleteFunc(p.Holds, func(h plan.Hold) bool { return h.Plane != diff.PlanePods || h.Reason != plan.OwnerMustAct })
 	}
 	if got := at(map[identity.Subject]plan.Move{}); len(got) > 0 {
 		t.Errorf("while Git has the mapping: %v", got)
@@ -76,9 +83,16 @@ func TestPausedRolloutIsReleased(t *testing.T) {
 	if got := at(nil); len(got) > 0 {
 		t.Errorf("in mode repair: %v", got)
 	}
-	got := at(map[identity.Subject]plan.Move{})
-	if len(got) != 1 || got[0].Action != (plan.ResumeRollout{Workload: live.WorkloadRef{Kind: "Deployment", Name: "api"}, UID: "w"}) || len(got[0].Guards) != 1 {
-		t.Errorf("got %+v, want the one to go on", got)
+	if got := at(map[identity.Subject]plan.Move{}); len(got) != 1 || !strings.Contains(got[0].Message, "Deployment api ") {
+		t.Errorf("got %+v, want the one", got)
+	}
+	for i := range 100 {
+		w := s.facts.Workloads[0]
+		w.Name = fmt.Sprint("forged-", i)
+		s.facts.Workloads = append(s.facts.Workloads, w)
+	}
+	if got := at(map[identity.Subject]plan.Move{}); len(got) != 20 {
+		t.Errorf("%d are named of many", len(got))
 	}
 }
 

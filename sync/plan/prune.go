@@ -110,6 +110,9 @@ func (b *builder) dropOldRole(j *diff.Judged, o diff.Orphan) {
 		return
 	}
 	wait, condition := b.in.Policy.Settle, "old role unused: "+o.Subject.String()+" "+o.Role.String()
+	if o.Mechanism == identity.IRSA && j.Wanted == identity.PodIdentity { // hidden readers of the annotation, as in a narrowing
+		wait = max(wait, j.Mapping.Migration.Soak)
+	}
 	if o.Mechanism == identity.PodIdentity && j.HasAssociation {
 		if until := j.Association.ModifiedAt.Add(sessionLife); until.After(b.now) {
 			b.hold(Hold{Subject: o.Subject, Plane: diff.PlaneTrust, Reason: Settling, NotBefore: until,

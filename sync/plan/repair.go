@@ -60,7 +60,6 @@ func Repair(in Input) (Plan, Memory) {
 	for i := range in.Result.Judged {
 		b.repair(&in.Result.Judged[i])
 	}
-	b.release()
 	b.widths()
 	// Narrowing comes last, so that an edit of a shared role that waits for the budget
 	// of removals never holds up one that lets somebody in.
@@ -71,6 +70,7 @@ func Repair(in Input) (Plan, Memory) {
 	}
 	b.leftovers()
 	b.prune()
+	b.abandoned()
 	b.limit()
 	b.memory.show(b.wanted) // after the steps of this round are known, before they are taken
 	slices.SortStableFunc(b.plan.Holds, func(x, y Hold) int {
