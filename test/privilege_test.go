@@ -267,7 +267,7 @@ func (p *privileged) identifies(t *testing.T) {
 	}
 	kube := p.Client("lanyard")
 	guard := probe.New(probe.Options{Kube: kube, Judge: observe.Given, Now: p.Clock.Now})
-	prober := identityprobe.New(identityprobe.Options{Kube: kube, Guard: guard.GuardJobs})
+	prober := identityprobe.New(identityprobe.Options{Kube: kube, Guard: guard.GuardJobs, Now: time.Now})
 	ask := migrate.IdentityAsk{Subject: identity.Subject{Namespace: "fresh", ServiceAccount: "db"}}
 	for _, round := range []*migrate.IdentityAsk{&ask, &ask, nil} {
 		if got, err := prober.Round(t.Context(), round); err != nil || got.Done || got.Left != 1 {

@@ -60,7 +60,7 @@ func newChecks(c *desired.Configuration, r *Reader, o Options, told func(migrate
 	}
 	kube := r.clients.kube
 	guard := probe.New(probe.Options{Kube: kube, Judge: observe.Given})
-	return &checks{hand: identityprobe.New(identityprobe.Options{Kube: kube, Guard: guard.GuardJobs}), now: o.Now, log: o.Log, told: told}
+	return &checks{hand: identityprobe.New(identityprobe.Options{Kube: kube, Guard: guard.GuardJobs, Now: o.Now}), now: o.Now, log: o.Log, told: told}
 }
 
 // round asks what is due after a round: it makes a Job, or reads the one that it made. At
@@ -110,9 +110,13 @@ func (c *checks) answered(ask migrate.IdentityAsk, a identityprobe.Answer, due [
 	a.Said.Waits = c.waits
 	for _, x := range asks {
 		check := x.Judge(a.Said, c.now())
+		before, again := c.checks.Known()[x.Subject]
+		again = again && before.Result == check.Result && before.Message == check.Message
 		c.checks.Answered(check)
 		c.log.Info("identity probe", "subject", x.Subject.String(), "wanted", x.Wanted.String(), "job", x.Job(), "result", string(check.Result), "session", check.Session, "message", check.Message)
-		c.told(check)
+		if !again {
+			c.told(check)
+		}
 	}
 	return true
 }

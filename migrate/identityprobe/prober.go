@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -25,6 +26,7 @@ type Options struct {
 	// Guard returns the ServiceAccount that the API server takes Kube for, once it has read
 	// back what holds that to these Jobs.
 	Guard func(context.Context) (identity.Subject, error)
+	Now   func() time.Time
 }
 
 // Prober runs `lanyard whoami` under ServiceAccounts.
@@ -68,9 +70,16 @@ func (p *Prober) Round(ctx context.Context, ask *migrate.IdentityAsk) (Answer, e
 		a.Said, a.Done, err = p.make(ctx, *ask)
 		a.Left++
 		errs = append(errs, err)
-	case asked.DeletionTimestamp != nil: // of a process before this one: another is made when it is gone
 	default:
-		if a.Said, a.Done, err = p.read(ctx, asked); a.Done {
+		if asked.DeletionTimestamp == nil { // else it is of a process before this one: another is made when it is gone
+			a.Said, a.Done, err = p.read(ctx, asked)
+		}
+		if !a.Done && p.o.Now().Sub(asked.CreationTimestamp.Time) > patience {
+			// Its own deadline has long passed, if it has one: somebody else made it, suspended it
+			// or keeps it from going. Others are asked meanwhile.
+			a.Said.Ended, a.Done = fmt.Sprintf("Job %s/%s has neither answered nor gone for %s: look who holds it", asked.Namespace, asked.Name, patience), true
+		}
+		if a.Done {
 			err = errors.Join(err, p.remove(ctx, asked))
 		}
 		errs = append(errs, err)
@@ -82,7 +91,7 @@ func (p *Prober) Round(ctx context.Context, ask *migrate.IdentityAsk) (Answer, e
 func (p *Prober) make(ctx context.Context, ask migrate.IdentityAsk) (said migrate.IdentitySaid, done bool, err error) {
 	self, err := p.o.Guard(ctx)
 	if err != nil {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || passing(err) {
 			return said, false, err
 		}
 		return migrate.IdentitySaid{Unguarded: err.Error()}, true, nil
@@ -98,6 +107,16 @@ func (p *Prober) make(ctx context.Context, ask migrate.IdentityAsk) (said migrat
 		return migrate.IdentitySaid{Refused: err.Error()}, true, nil
 	}
 	return said, false, fmt.Errorf("create the identity probe of %s: %w", ask.Subject, err)
+}
+
+// patience is how long a Job may stand without an answer.
+const patience = 2 * deadline * time.Second
+
+// passing reports whether an error says nothing of what stands there: the next round asks
+// again.
+func passing(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || apierrors.IsTooManyRequests(err) || apierrors.IsInternalError(err) ||
+		apierrors.IsServiceUnavailable(err) || apierrors.IsTimeout(err) || apierrors.IsServerTimeout(err)
 }
 
 var errNoImage = errors.New("lanyard does not find its own image")

@@ -3,6 +3,7 @@ package identityprobe
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -31,12 +32,14 @@ type world struct {
 	cluster *kubed.Cluster
 	kube    kubernetes.Interface
 	guarded error // what the guard says
+	passed  time.Duration
 	prober  *Prober
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	cluster := kubed.New(kubed.Options{Clock: virtual.NewClock(time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC))})
+	clock := virtual.NewClock(time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC))
+	cluster := kubed.New(kubed.Options{Clock: clock})
 	if err := cluster.Seed(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "demo"}}, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "lanyard"}},
 		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "reader"}},
 		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "default"}},
@@ -47,7 +50,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, cluster: cluster, kube: cluster.Client("lanyard")}
 	w.prober = New(Options{Kube: w.kube, Guard: func(context.Context) (identity.Subject, error) {
 		return identity.Subject{Namespace: "lanyard", ServiceAccount: "lanyard"}, w.guarded
-	}})
+	}, Now: func() time.Time { return clock.Now().Add(w.passed) }})
 	return w
 }
 
@@ -167,6 +170,12 @@ func TestRound(t *testing.T) {
 		{"a deadline", func(w *world) { w.fail() }, true, migrate.IdentitySaid{Ended: "Job was active longer than specified deadline"}},
 		{"a deadline, and its pod stands", func(w *world) { w.pod("p", true, waits("ErrImagePull")); w.fail() }, true,
 			migrate.IdentitySaid{Waits: "its container waits: ErrImagePull no such image", Ended: "Job was active longer than specified deadline"}},
+		{"ten minutes, and no end", func(w *world) { w.passed = 11 * time.Minute }, true,
+			migrate.IdentitySaid{Ended: "Job demo/" + reader.Job() + " has neither answered nor gone for 10m0s: look who holds it"}},
+		{"ten minutes, and an answer", func(w *world) {
+			w.passed = 11 * time.Minute
+			w.pod("p", true, ended(`{"role":"reader","session":"x","mechanism":"container","wiring":"pod-identity","found":[]}`))
+		}, true, migrate.IdentitySaid{Role: "reader", Session: "x", Mechanism: "container", Wiring: "pod-identity"}},
 		{"somebody else's pod", func(w *world) { w.pod("forged", false, ended(`{"role":"forged","session":"x"}`)) }, false, migrate.IdentitySaid{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -188,6 +197,18 @@ func TestRound(t *testing.T) {
 				t.Errorf("%d Jobs are left", left)
 			}
 		})
+	}
+}
+
+// TestBusyAPIServer: an API server that has no answer says nothing of the policy.
+func TestBusyAPIServer(t *testing.T) {
+	t.Parallel()
+	for _, busy := range []error{context.DeadlineExceeded, apierrors.NewTooManyRequests("later", 1), apierrors.NewInternalError(errors.New("etcd"))} {
+		w := newWorld(t)
+		w.guarded = fmt.Errorf("unguarded: %w", busy)
+		if a, err := w.prober.Round(t.Context(), &reader); a.Done || !errors.Is(err, w.guarded) {
+			t.Errorf("%v: got %+v, %v; want another round", busy, a, err)
+		}
 	}
 }
 
