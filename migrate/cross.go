@@ -459,9 +459,7 @@ func (m *mover) mayReturn() bool {
 // way back to IRSA leads to (design.md section 6, role changed in flight): if the
 // operator's guard rails let the mapping have it, since others may edit the annotation.
 func (m *mover) roleBy(side identity.Mechanism) identity.RoleARN {
-	s := m.next.Standing
-	left := s.RolledBack && (m.declared.Mechanism == identity.Auto || s.Armed == identity.IRSA) // the association is gone, or is to go
-	if side != identity.IRSA || m.j.Wanted != identity.PodIdentity && !left {
+	if side != identity.IRSA || m.j.Wanted != identity.PodIdentity && !m.next.Standing.RolledBack {
 		return m.m.Role
 	}
 	role, err := identity.ParseRoleARN(m.j.ServiceAccount.Annotations[diff.AnnotationRole])
