@@ -405,7 +405,8 @@ func TestIdentityProbe(t *testing.T) {
 		}
 	}
 	// A delete may be asked for again while the first is on its way; nothing comes of it.
-	if got := strings.Join(slices.Compact(jobs), ", "); got != "delete 200, create 201, delete 200, create 201, delete 200" {
+	jobs = slices.CompactFunc(jobs, func(a, b string) bool { return a == b && a == "delete 200" })
+	if got := strings.Join(jobs, ", "); got != "delete 200, create 201, delete 200, create 201, delete 200" {
 		t.Errorf("lanyard has asked: %s; want each Job created once and deleted", jobs)
 	}
 	missing, _ := differences(granted, asked)
