@@ -282,7 +282,8 @@ func (f *footing) moving() bool {
 // (https://docs.aws.amazon.com/eks/latest/userguide/pod-id-how-it-works.html). One that
 // nobody restarts is left to that.
 func (f *footing) outdated(p live.Pod) bool {
-	return p.Uses(identity.PodIdentity) && p.CreatedAt.Before(f.changed()) && restarted(p) && f.m.Migration.Restart != desired.RestartNatural
+	return f.m.Migration.Restart != desired.RestartNatural && p.CreatedAt.Before(f.j.Association.ModifiedAt) && p.Uses(identity.PodIdentity) && restarted(p) &&
+		p.CreatedAt.Before(f.changed())
 }
 
 // changed is when the association was updated on the way to Pod Identity, while the old
@@ -292,9 +293,11 @@ func (f *footing) outdated(p live.Pod) bool {
 // association has been seen to be as it is was none.
 func (f *footing) changed() time.Time {
 	a := f.j.Association
-	onWay := f.oldAnnotation() || slices.ContainsFunc(f.j.Pods, func(p live.Pod) bool { return p.Uses(identity.IRSA) })
 	past := f.snap.Facts().TakenAt.Sub(a.ModifiedAt) > sessionLife
-	if f.j.Wanted != identity.PodIdentity || !f.j.HasAssociation || !onWay || past || !a.ModifiedAt.After(a.CreatedAt.Add(quick)) {
+	if f.j.Wanted != identity.PodIdentity || !f.j.HasAssociation || past || !a.ModifiedAt.After(a.CreatedAt.Add(quick)) {
+		return time.Time{}
+	}
+	if !f.oldAnnotation() && !slices.ContainsFunc(f.j.Pods, func(p live.Pod) bool { return p.Uses(identity.IRSA) }) {
 		return time.Time{}
 	}
 	if f.e.Serving != nil {

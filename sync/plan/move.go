@@ -80,8 +80,7 @@ func (b *builder) abandoned() {
 	told := 0
 	for _, w := range b.in.Snapshot.Facts().Workloads {
 		s := identity.Subject{Namespace: w.Namespace, ServiceAccount: w.ServiceAccount}
-		named := slices.ContainsFunc(b.in.Result.Judged, func(j diff.Judged) bool { return j.Mapping.Subject == s })
-		if w.PausedBy == "" || named {
+		if w.PausedBy == "" || slices.ContainsFunc(b.in.Result.Judged, func(j diff.Judged) bool { return j.Mapping.Subject == s }) {
 			continue
 		}
 		if told++; told > mostAbandoned {
