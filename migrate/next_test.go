@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -679,6 +680,46 @@ func sorted(words string) []string {
 }
 
 // marked writes the mark of the world's own mapping.
+// TestWayBackIsKept: while pods move to Pod Identity, IRSA's trust is kept where the way back
+// is Git's role, and its trust lanyard's to keep; on the way to IRSA nothing is.
+func TestWayBackIsKept(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		world  func() *world
+		change func(*world)
+		want   []identity.Mechanism
+	}{
+		{"pods move", crossing, nil, []identity.Mechanism{identity.IRSA}},
+		{"by lanyard's own statement", crossing, func(w *world) { w.m.Adopt.Trust = false }, []identity.Mechanism{identity.IRSA}},
+		{"by somebody else's", crossing, func(w *world) {
+			w.m.Adopt.Trust = false
+			w.role().TrustPolicy = strings.NewReplacer("Lanyard", "Theirs").Replace(w.role().TrustPolicy)
+		}, nil},
+		{"no annotation leads back", crossing, func(w *world) { delete(w.sa().Annotations, diff.AnnotationRole) }, nil},
+		{"no OIDC provider", crossing, func(w *world) { w.f.Providers = nil }, nil},
+		{"another audience", crossing, func(w *world) { w.sa().Annotations[diff.AnnotationAudience] = "another" }, nil},
+		{"the role of before", renamed, nil, nil},
+		{"all have moved", soaked, nil, nil},
+		{"to IRSA", back, func(w *world) { w.f.Associations = nil }, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			w, c := tt.world(), onPods()
+			c.Seen = lately(10 * time.Minute)
+			if w.m.Mechanism == identity.IRSA {
+				c = onIRSA()
+			}
+			if tt.change != nil {
+				tt.change(w)
+			}
+			if got, n := nextOf(t, w, c); !slices.Equal(n.Move.Let, tt.want) {
+				t.Errorf("%s: lets %v in besides, want %v", got, n.Move.Let, tt.want)
+			}
+		})
+	}
+}
+
 func marked(w *world) {
 	w.sa().Annotations[migrate.RolledBackMark] = migrate.Mark{Digest: migrate.Digest(w.m), At: []time.Time{now.Add(-time.Minute)}, Reason: "crash-loops"}.String()
 }

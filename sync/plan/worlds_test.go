@@ -315,3 +315,26 @@ func TestWorldRoleFromReference(t *testing.T) {
 		s.later(2 * time.Minute)
 	}
 }
+
+// TestWorldOldRoleSoaks: IRSA's statement on the role of before stays for the soak after a
+// move to Pod Identity: who read the annotation in secret would show in it.
+func TestWorldOldRoleSoaks(t *testing.T) {
+	s := one(t, identity.PodIdentity)
+	s.mapping().Migration.Soak = 30 * time.Minute
+	s.facts.Roles[1].TrustPolicy = document(rootStatement, grantFor(reader, identity.IRSA))
+	drops := func() bool {
+		p := s.round()
+		dump(t, p)
+		return slices.ContainsFunc(p.Steps, func(st plan.Step) bool { return st.Action.Kind() == "drop-trust-statement" })
+	}
+	for range 14 {
+		if drops() {
+			t.Fatalf("dropped %s after the first look", s.facts.TakenAt.Sub(start))
+		}
+		s.later(2 * time.Minute)
+	}
+	s.later(2 * time.Minute)
+	if !drops() {
+		t.Errorf("not dropped %s after the first look", s.facts.TakenAt.Sub(start))
+	}
+}
