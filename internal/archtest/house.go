@@ -51,6 +51,7 @@ var house = []room{
 	{path: "migrate", level: deciding, below: deciding, why: "a migration is a function of the live world that yields plan steps; the loop and the report are its readers"},
 	{path: "migrate/proof", level: hands, below: hands, why: "the hand that looks for proof asks CloudTrail and Prometheus, and tells migrate what was shown"},
 	{path: "migrate/outline", level: hands, below: hands, why: "a report of migrations shows what migrate decided, and decides nothing"},
+	{path: "migrate/review", level: hands, below: hands, also: []string{"migrate/outline"}, why: "a review subtracts what one revision leads to from what another does; both are decided below it, by what also decides in the daemon"},
 	{path: "sync/explain", level: hands, below: hands, why: "an explanation arranges what diff found and plan would do along the chain; it judges nothing itself"},
 	{path: "sync/census", level: deciding, below: deciding, why: "a wish written down from facts is checked against them before it is handed over; it touches nothing"},
 	{path: "sync/audit", level: deciding, below: deciding, also: []string{"migrate", "sync/report"}, why: "an audit judges a snapshot by itself, asks migrate for the verdict, and touches nothing"},
@@ -69,7 +70,7 @@ var house = []room{
 	{path: "sync/status", level: loop, below: documents, also: views, why: "the page reads rounds; it has no route that changes anything, and nothing to change it with"},
 
 	{path: "internal/app", level: wiring, below: wiring, why: "the one place that knows every part, so that no part knows another"},
-	{path: "cmd/lanyard/internal/cli", level: mouth, below: hands, also: []string{"internal/app", "migrate/outline", "sync/explain", "internal/sandbox/...", "examples"}, why: "a command parses, asks the wiring and prints; it reaches the world only through internal/app"},
+	{path: "cmd/lanyard/internal/cli", level: mouth, below: hands, also: []string{"internal/app", "migrate/outline", "migrate/review", "sync/explain", "internal/sandbox/...", "examples"}, why: "a command parses, asks the wiring and prints; it reaches the world only through internal/app"},
 	{path: "cmd/lanyard", level: door, also: []string{"cmd/lanyard/internal/cli"}, why: "main turns signals into a context and a result into an exit code, and nothing else"},
 
 	{path: "internal/sandbox/...", level: aside, also: []string{"internal/sandbox/..."}, why: "the sandbox is the oracle: judging with lanyard's own code it would agree with lanyard's bugs"},

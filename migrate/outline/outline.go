@@ -112,20 +112,7 @@ func New(state desired.State, snap *live.Snapshot, o Options) Outline {
 	now, then := diff.Compare(resolved, snap, o.Diff), diff.Compare(moved, snap, o.Diff)
 	out := Outline{Cluster: snap.Cluster().Name, Revision: state.Revision.String(), Workloads: []Workload{}, Gaps: append([]live.Gap{}, snap.Gaps()...)}
 	for i, m := range declared {
-		j := &now.Judged[i]
-		w := assessed(a.Assess(m), m)
-		w.Declared, w.Wanted, w.Position, w.Mechanism = m.Mechanism.String(), j.Wanted, m.At.String(), j.On
-		if s, holds, ok := a.Stand(j, m, o.Evidence); ok {
-			w.Phase = s.Phase().String()
-			w.hold(append(holds, a.Waits(j, s)...)...)
-			if s.Armed == s.Wanted || w.Verdict == migrate.Eligible || s.Wanted == identity.IRSA {
-				w.Steps = route(a, j, s, o)
-			}
-			if o.Pace.Pause && w.Verdict == migrate.Eligible && len(w.Steps) > 0 {
-				w.hold(migrate.Reason{Code: migrate.Paused, Message: "the operator's configuration pauses all migrations",
-					Facts: []migrate.Fact{{Kind: migrate.OfCluster, Name: out.Cluster, Detail: "migration.pause: true"}}, Fix: "take migration.pause out of the configuration"})
-			}
-		}
+		w := Trace(a, out.Cluster, &now.Judged[i], m, o)
 		if o.IdentityProbe != nil {
 			if p, known := o.IdentityProbe(m.Subject); known {
 				w.IdentityProbe = &p
@@ -150,6 +137,28 @@ func New(state desired.State, snap *live.Snapshot, o Options) Outline {
 	out.waves(o.Pace)
 	out.count(snap)
 	return out
+}
+
+// Trace follows one mapping from where it stands to where Git wants it: its verdict, phase,
+// holds and steps. Declared is the mapping as Git has it, and the judgement is of the one
+// that the assessor resolved; the cluster is named in what the operator pauses.
+func Trace(a *migrate.Assessor, cluster string, j *diff.Judged, declared desired.Mapping, o Options) Workload {
+	w := assessed(a.Assess(declared), declared)
+	w.Declared, w.Wanted, w.Position, w.Mechanism = declared.Mechanism.String(), j.Wanted, declared.At.String(), j.On
+	s, holds, ok := a.Stand(j, declared, o.Evidence)
+	if !ok {
+		return w
+	}
+	w.Phase = s.Phase().String()
+	w.hold(append(holds, a.Waits(j, s)...)...)
+	if s.Armed == s.Wanted || w.Verdict == migrate.Eligible || s.Wanted == identity.IRSA {
+		w.Steps = route(a, j, s, o)
+	}
+	if o.Pace.Pause && w.Verdict == migrate.Eligible && len(w.Steps) > 0 {
+		w.hold(migrate.Reason{Code: migrate.Paused, Message: "the operator's configuration pauses all migrations",
+			Facts: []migrate.Fact{{Kind: migrate.OfCluster, Name: cluster, Detail: "migration.pause: true"}}, Fix: "take migration.pause out of the configuration"})
+	}
+	return w
 }
 
 func route(a *migrate.Assessor, j *diff.Judged, s migrate.Standing, o Options) []migrate.Leg {

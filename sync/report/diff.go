@@ -88,7 +88,7 @@ func NewDiff(mode desired.Mode, revision desired.Revision, r diff.Result, p plan
 	d.Summary = Summary{Mappings: len(r.Judged), Findings: len(r.Findings), ByPlane: map[string]int{},
 		Steps: len(p.Steps), Left: len(p.Holds), Gaps: len(gaps), Unmanaged: len(r.Unmanaged)}
 	for _, f := range r.Findings {
-		d.Findings = append(d.Findings, public(f))
+		d.Findings = append(d.Findings, NewFinding(f))
 		d.Summary.ByPlane[string(f.Plane)]++
 		switch f.Severity {
 		case diff.Critical:
@@ -115,7 +115,8 @@ func NewDiff(mode desired.Mode, revision desired.Revision, r diff.Result, p plan
 // list copies a slice into one that JSON writes as a list, never as null.
 func list[T any](s []T) []T { return append([]T{}, s...) }
 
-func public(f diff.Finding) Finding {
+// NewFinding returns the public form of a finding.
+func NewFinding(f diff.Finding) Finding {
 	return Finding{Namespace: f.Subject.Namespace, ServiceAccount: f.Subject.ServiceAccount, Plane: f.Plane, Kind: f.Kind,
 		Severity: f.Severity, Message: f.Message, Expected: f.Expected, Actual: f.Actual, Position: f.Position.String(), Owner: f.Owner, FirstSeen: f.FirstSeen}
 }

@@ -1,0 +1,113 @@
+package review_test
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/migrate"
+	"github.com/lanyard-io/lanyard/migrate/review"
+	"github.com/lanyard-io/lanyard/sync/diff"
+	"github.com/lanyard-io/lanyard/sync/live"
+)
+
+// said is a finding's words without its place, which may move.
+func said(all []review.Finding) []string {
+	out := []string{}
+	for _, f := range all {
+		out = append(out, fmt.Sprint(f.Namespace, "/", f.ServiceAccount, " ", f.Kind, " ", f.Severity, " ", f.Expected, " ", f.Actual, " ", f.Message))
+	}
+	slices.Sort(out)
+	return out
+}
+
+func found(in review.Input, s desired.State) []string {
+	if in.Mode == desired.ModeMigrate {
+		o := in.Outline.Migrate
+		o.Mappings = s.Mappings
+		a := migrate.NewAssessor(in.Snapshot, o)
+		s.Mappings = slices.Clone(s.Mappings)
+		for i, m := range s.Mappings {
+			s.Mappings[i] = a.Resolve(m)
+		}
+	}
+	out := []string{}
+	for _, f := range diff.Compare(s, in.Snapshot, in.Policy.Diff).Findings {
+		out = append(out, fmt.Sprint(f.Subject.Namespace, "/", f.Subject.ServiceAccount, " ", f.Kind, " ", f.Severity, " ", f.Expected, " ", f.Actual, " ", f.Message))
+	}
+	slices.Sort(out)
+	return out
+}
+
+// TestSubtraction: every finding of the head is either caused or was there before, and
+// of the base there are as many as were there before and are healed.
+func TestSubtraction(t *testing.T) {
+	t.Parallel()
+	for _, name := range pulls(t) {
+		in := pull(t, name)
+		r := review.New(in)
+		head := in.Head
+		if len(in.Refused) > 0 {
+			head = in.Base
+		}
+		if diff := gocmp.Diff(found(in, head), said(append(slices.Clone(r.Caused), r.Before...))); diff != "" {
+			t.Errorf("%s: -head +caused and before\n%s", name, diff)
+		}
+		if got, want := len(r.Before)+len(r.Heals), len(found(in, in.Base)); got != want {
+			t.Errorf("%s: %d findings before and healed, the base has %d", name, got, want)
+		}
+		for _, h := range r.Heals {
+			if !slices.Contains(found(in, in.Base), said([]review.Finding{h})[0]) {
+				t.Errorf("%s: heals what the base has not: %+v", name, h)
+			}
+		}
+	}
+}
+
+// TestNothing: a base reviewed against itself causes, heals and touches nothing,
+// whatever it is.
+func TestNothing(t *testing.T) {
+	t.Parallel()
+	for _, name := range pulls(t) {
+		in := pull(t, name)
+		for side, s := range map[string]desired.State{"base": in.Base, "head": in.Head} {
+			same := in
+			same.Base, same.Head, same.Refused = s, s, nil
+			r := review.New(same)
+			if r.Changes() || len(r.Caused)+len(r.Heals)+len(r.Workloads)+len(r.Risks)+len(r.Together)+len(r.NewGaps) > 0 || r.Summary.Risk != review.None {
+				t.Errorf("%s: its %s differs from itself: %+v", name, side, r.Summary)
+			}
+		}
+	}
+}
+
+// TestOrder: what the snapshot lists first is of no account.
+func TestOrder(t *testing.T) {
+	t.Parallel()
+	for _, name := range pulls(t) {
+		in := pull(t, name)
+		want, err := review.New(in).JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := facts(t)
+		slices.Reverse(f.Pods)
+		slices.Reverse(f.Roles)
+		slices.Reverse(f.ServiceAccounts)
+		slices.Reverse(f.Associations)
+		slices.Reverse(f.Workloads)
+		slices.SortFunc(f.Nodes, func(a, b live.Node) int { return -cmp.Compare(a.Name, b.Name) })
+		in.Snapshot = snapshot(t, f)
+		got, err := review.New(in).JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := gocmp.Diff(string(want), string(got)); diff != "" {
+			t.Errorf("%s: -as it was +turned around\n%s", name, diff)
+		}
+	}
+}

@@ -1,0 +1,211 @@
+package review_test
+
+import (
+	"errors"
+	"flag"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/lanyard-io/lanyard/desired"
+	"github.com/lanyard-io/lanyard/examples"
+	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/migrate"
+	"github.com/lanyard-io/lanyard/migrate/outline"
+	"github.com/lanyard-io/lanyard/migrate/review"
+	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/plan"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+// The revisions of the tests' pull requests.
+var (
+	mainline = desired.Revision{Ref: "main", Commit: "1111111111111111111111111111111111111111"}
+	merged   = desired.Revision{Ref: "merge", Commit: "2222222222222222222222222222222222222222"}
+)
+
+// files are the fleet's, as a repository has them.
+func files(t testing.TB) fstest.MapFS {
+	t.Helper()
+	out := fstest.MapFS{}
+	err := fs.WalkDir(examples.Fleet(), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(examples.Fleet(), name)
+		out["fleet/"+name] = &fstest.MapFile{Data: data}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// facts is the live world of the fleet.
+func facts(t testing.TB) live.Facts {
+	t.Helper()
+	f, err := live.DecodeFacts(examples.Live)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func snapshot(t testing.TB, f live.Facts) *live.Snapshot {
+	t.Helper()
+	s, err := live.New(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func parse(fsys fs.FS, r desired.Revision, c identity.Cluster) (desired.State, error) {
+	repo, err := desired.Parse(fsys, []string{"fleet"}, r)
+	if err != nil {
+		return desired.State{Revision: r}, err
+	}
+	state, err := repo.For(c)
+	if err != nil {
+		return desired.State{Revision: r}, err
+	}
+	return state, nil
+}
+
+// fleet is what the fleet's files say.
+func fleet(t testing.TB, s *live.Snapshot) desired.State {
+	t.Helper()
+	state, err := parse(files(t), mainline, s.Cluster())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state
+}
+
+// policy is the rules of a configuration, as the wiring makes them of it.
+func policy(t testing.TB, text string) (plan.Policy, *desired.Configuration) {
+	t.Helper()
+	c, err := desired.ParseConfiguration("lanyard.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := plan.DefaultPolicy()
+	p.Prune, p.RemovalsPerHour, p.ChangesPerRound = c.Prune, c.Budgets.RemovalsPerHour, c.Budgets.ChangesPerRound
+	p.Diff.Forbid = func(m desired.Mapping) (string, bool) {
+		rule, at, ok := c.Permit(m)
+		return at.String() + ": " + rule.Explain(m) + " (" + string(rule) + ")", !ok
+	}
+	return p, c
+}
+
+// pull is a pull request: a txtar whose comment has lines "key: value" and whose files
+// are those that it writes. A line "delete: PATH" deletes one, "mode" and "prune" are
+// the operator's, and "on: base" makes the files those of the base as well.
+func pull(t testing.TB, name string) review.Input {
+	t.Helper()
+	a, err := txtar.ParseFile(filepath.Join("testdata", "pulls", name+".txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := files(t)
+	configuration := string(examples.Configuration)
+	var deleted []string
+	for line := range strings.Lines(string(a.Comment)) {
+		key, value, is := strings.Cut(strings.TrimSpace(line), ": ")
+		switch {
+		case !is || strings.HasPrefix(line, "#"):
+		case key == "mode":
+			configuration = strings.Replace(configuration, "mode: repair", "mode: "+value, 1)
+		case key == "prune":
+			configuration = strings.Replace(configuration, "prune: never", "prune: "+value, 1)
+		case key == "delete":
+			deleted = append(deleted, value)
+		default:
+			t.Fatalf("%s: unknown line %q", name, line)
+		}
+	}
+	head := maps.Clone(base)
+	for _, f := range a.Files {
+		switch name, on := strings.CutPrefix(f.Name, "base/"); {
+		case on:
+			base[name] = &fstest.MapFile{Data: f.Data}
+			if _, too := head[name]; too || !has(a, name) {
+				head[name] = base[name]
+			}
+		case f.Name == "lanyard.yaml":
+			configuration = string(f.Data)
+		default:
+			head[f.Name] = &fstest.MapFile{Data: f.Data}
+		}
+	}
+	for _, d := range deleted {
+		if head[d] == nil {
+			t.Fatalf("%s: there is no %s to delete", name, d)
+		}
+		delete(head, d)
+	}
+	s := snapshot(t, facts(t))
+	in := review.Input{Snapshot: s, Age: 90 * time.Second}
+	p, c := policy(t, configuration)
+	in.Policy, in.Mode = p, c.Mode
+	in.Outline = outline.Options{Diff: p.Diff, Pace: c.Migration, Migrate: migrate.Options{}}
+	if in.Base, err = parse(base, mainline, s.Cluster()); err != nil {
+		t.Fatal(err)
+	}
+	if in.Head, err = parse(head, merged, s.Cluster()); err != nil {
+		if !errors.As(err, &in.Refused) {
+			t.Fatal(err)
+		}
+	}
+	return in
+}
+
+func has(a *txtar.Archive, name string) bool {
+	for _, f := range a.Files {
+		if f.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// pulls are the names of all pull requests in testdata.
+func pulls(t testing.TB) []string {
+	t.Helper()
+	all, err := filepath.Glob("testdata/pulls/*.txtar")
+	if err != nil || len(all) == 0 {
+		t.Fatal(err, "no pull requests")
+	}
+	for i, name := range all {
+		all[i] = strings.TrimSuffix(filepath.Base(name), ".txtar")
+	}
+	return all
+}
+
+// golden holds a report to a file in testdata.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	file := filepath.Join("testdata", "reviews", name)
+	if *update {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(want) != string(got) {
+		t.Errorf("%s is not as it was: run with -update and look at what changed", file)
+	}
+}
