@@ -1,6 +1,6 @@
 # lanyard's image: the static binary, the certificate authorities and the time zones,
 # and nothing else. make image builds it. Only what is copied by name reaches the build.
-ARG GO_VERSION=1.26
+ARG GO_VERSION=1.26.11
 FROM --platform=$BUILDPLATFORM golang:${GO_VERSION}-bookworm AS build
 ARG TARGETOS
 ARG TARGETARCH

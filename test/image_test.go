@@ -59,8 +59,8 @@ func TestDockerfile(t *testing.T) {
 		t.Fatalf("stages %+v; want build and one from scratch", stages)
 	}
 	version := args["GO_VERSION"]
-	if !strings.Contains(read(t, "../go.mod"), "\ngo "+version+".") || !strings.Contains(stages[0].from, "golang:${GO_VERSION}") {
-		t.Errorf("built by %s with GO_VERSION %s, which is not go.mod's", stages[0].from, version)
+	if !strings.Contains(read(t, "../go.mod"), "\ntoolchain go"+version+"\n") || !strings.Contains(stages[0].from, "golang:${GO_VERSION}") {
+		t.Errorf("built by %s with GO_VERSION %s, which is not go.mod's toolchain", stages[0].from, version)
 	}
 	var copied []string
 	for _, l := range stages[0].lines {
