@@ -19,6 +19,9 @@
 // tag it is reached by. A last accepted commit that is fetched again after a restart
 // is not judged again: keys may have been rotated since.
 //
+// [Source.Merge] and [WorkTree.Merge] give two revisions instead: a base, and what
+// merging a head into it would make of the files, put together in memory.
+//
 // It never writes to a repository, never pushes, and never decides what a
 // revision means. Submodules appear as empty directories and Git LFS files as
 // their pointers. Repositories with SHA-256 object names are refused, because

@@ -39,7 +39,7 @@ func (t *treeFS) Open(name string) (fs.File, error) {
 	if n.mode.IsDir() {
 		return &openDir{info: t.info(n), rest: t.entries(n)}, nil
 	}
-	data, err := t.objects.blob(n.hash, t.objects.limits.FileBytes)
+	data, err := t.objects.content(n, t.objects.limits.FileBytes)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: err}
 	}
@@ -55,7 +55,7 @@ func (t *treeFS) ReadFile(name string) ([]byte, error) {
 	if n.mode.IsDir() {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: errIsDir}
 	}
-	data, err := t.objects.blob(n.hash, t.objects.limits.FileBytes)
+	data, err := t.objects.content(n, t.objects.limits.FileBytes)
 	if err != nil {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
 	}
@@ -101,7 +101,7 @@ func (t *treeFS) ReadLink(name string) (string, error) {
 	if n.mode&fs.ModeSymlink == 0 {
 		return "", &fs.PathError{Op: "readlink", Path: name, Err: fs.ErrInvalid}
 	}
-	target, err := t.objects.blob(n.hash, maxTarget)
+	target, err := t.objects.content(n, maxTarget)
 	if err != nil {
 		return "", &fs.PathError{Op: "readlink", Path: name, Err: err}
 	}
@@ -141,7 +141,7 @@ func (t *treeFS) find(op, name string, follow bool) (*node, error) {
 		if links++; links > maxLinks {
 			return fail(errLoop)
 		}
-		target, err := t.objects.blob(next.hash, maxTarget)
+		target, err := t.objects.content(next, maxTarget)
 		switch {
 		case err != nil:
 			return fail(err)
@@ -177,6 +177,13 @@ func (e entry) String() string    { return fs.FormatDirEntry(e) }
 func (e entry) Info() (fs.FileInfo, error) {
 	if e.node.mode.IsDir() {
 		return info{e.node, 0}, nil
+	}
+	if e.node.held != nil {
+		data, err := e.node.held(e.fs.objects.limits.FileBytes)
+		if err != nil {
+			return nil, err
+		}
+		return info{e.node, int64(len(data))}, nil
 	}
 	size, err := e.fs.objects.size(e.node.hash)
 	if err != nil {

@@ -47,7 +47,7 @@ func (s *Source) descendsWithin(ctx context.Context, head *revision, last plumbi
 	if tip.IsZero() {
 		tip = head.hash
 	}
-	commits, err := seen.history(ctx, tip, depth, false)
+	commits, err := seen.history(ctx, []plumbing.Hash{tip}, depth, false)
 	if err != nil {
 		return false, false, err
 	}
@@ -161,7 +161,7 @@ func (s *Source) name(refs *listing) string {
 func (s *Source) dig(ctx context.Context, seen look, wanted target) (*revision, error) {
 	if tip, err := seen.refsSeen().resolve(s.ref); !seen.handsOut(wanted.hash) && err == nil && !tip.hash.IsZero() {
 		for _, depth := range depths {
-			found, err := seen.history(ctx, tip.hash, depth, true)
+			found, err := seen.history(ctx, []plumbing.Hash{tip.hash}, depth, true)
 			if err != nil {
 				return nil, err
 			}

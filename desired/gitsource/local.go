@@ -97,11 +97,19 @@ func (l *localLook) refsSeen() *listing { return &l.listing }
 
 func (l *localLook) fetch(context.Context, target) (*objects, error) {
 	l.given = true
-	return &objects{store: l.store, limits: l.limits, whole: true}, nil
+	return &objects{store: l.store, limits: l.limits, whole: true, filed: true}, nil
 }
 
 // history is what fetch brings: a repository on disk has it all.
-func (l *localLook) history(ctx context.Context, _ plumbing.Hash, _ int, _ bool) (*objects, error) {
+func (l *localLook) history(ctx context.Context, _ []plumbing.Hash, _ int, _ bool) (*objects, error) {
+	return l.fetch(ctx, target{})
+}
+
+func (l *localLook) contents(ctx context.Context, _ []plumbing.Hash) (*objects, error) {
+	return l.fetch(ctx, target{})
+}
+
+func (l *localLook) everything(ctx context.Context, _ []plumbing.Hash) (*objects, error) {
 	return l.fetch(ctx, target{})
 }
 

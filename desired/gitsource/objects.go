@@ -22,6 +22,7 @@ type objects struct {
 	limits Limits
 	drop   func() error // forgets what was fetched; nil for a repository on disk
 	whole  bool         // it has the history too, as far as there is one
+	filed  bool         // it has the files of all commits in it
 }
 
 func (o *objects) close() error {

@@ -135,7 +135,7 @@ func (l *remoteLook) fetch(ctx context.Context, at target) (*objects, error) {
 	got, err := l.receive(ctx, req)
 	switch {
 	case err == nil:
-		got.whole = req.Depth.IsZero()
+		got.whole, got.filed = req.Depth.IsZero(), true
 		return got, nil
 	case at.ref == "" && isNotOurs(err):
 		return nil, noCommit(at.name)
@@ -143,23 +143,66 @@ func (l *remoteLook) fetch(ctx context.Context, at target) (*objects, error) {
 	return nil, l.explain(ctx, "fetch", err)
 }
 
-// history asks for the commits down to so many generations from a tip, and for their
+// history asks for the commits down to so many generations from some tips, and for their
 // files too if full is set. A server that cannot leave out files, or cannot stop at a
 // depth, sends more, within the same limits.
-func (l *remoteLook) history(ctx context.Context, tip plumbing.Hash, depth int, full bool) (*objects, error) {
+func (l *remoteLook) history(ctx context.Context, tips []plumbing.Hash, depth int, full bool) (*objects, error) {
 	req := l.request()
-	req.Wants = []plumbing.Hash{tip}
+	req.Wants = tips
 	l.deepen(req, depth)
-	if !full && l.server.Supports(capability.Filter) {
+	filtered := !full && l.server.Supports(capability.Filter)
+	if filtered {
 		_ = req.Capabilities.Set(capability.Filter)
 		req.Filter = packp.FilterTreeDepth(0)
 	}
 	got, err := l.receive(ctx, req)
 	if err != nil {
-		return nil, l.explain(ctx, fmt.Sprintf("fetch %d commits deep", depth), err)
+		return nil, l.lacks(ctx, fmt.Sprintf("fetch %d commits deep", depth), tips, err)
 	}
-	got.whole = req.Depth.IsZero()
+	got.whole, got.filed = req.Depth.IsZero(), !filtered
 	return got, nil
+}
+
+// contents asks for some commits without their history, in one answer: what they share is
+// sent once.
+func (l *remoteLook) contents(ctx context.Context, wants []plumbing.Hash) (*objects, error) {
+	req := l.request()
+	req.Wants = wants
+	l.deepen(req, 1)
+	got, err := l.receive(ctx, req)
+	if err != nil {
+		return nil, l.lacks(ctx, "fetch", wants, err)
+	}
+	got.filed = true
+	return got, nil
+}
+
+// everything asks for the history of all branches and tags, and of some other tips.
+func (l *remoteLook) everything(ctx context.Context, also []plumbing.Hash) (*objects, error) {
+	req := l.request()
+	req.Wants = l.branchesAndTags()
+	for _, hash := range also {
+		if l.isTip(hash) && !slices.Contains(req.Wants, hash) {
+			req.Wants = append(req.Wants, hash)
+		}
+	}
+	got, err := l.receive(ctx, req)
+	if err != nil {
+		return nil, l.explain(ctx, "fetch", err)
+	}
+	got.whole, got.filed = true, true
+	return got, nil
+}
+
+// lacks is [remote.explain] of an answer to commits asked for by hash. What a ref stands
+// on was there a moment ago.
+func (l *remoteLook) lacks(ctx context.Context, verb string, wants []plumbing.Hash, err error) error {
+	for _, hash := range wants {
+		if isNotOurs(err) && !l.isTip(hash) {
+			return noCommit(hash.String())
+		}
+	}
+	return l.explain(ctx, verb, err)
 }
 
 func (l *remoteLook) request() *packp.UploadPackRequest {

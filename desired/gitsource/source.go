@@ -88,6 +88,7 @@ type Source struct {
 	good    *revision // what Latest returned last; often the same
 	refused refusal   // of what the ref stood on when it could not be read
 	absent  absence
+	graph   graph // what [Source.Merge] knows of the history
 }
 
 // revision is a commit that was fetched.
@@ -113,8 +114,12 @@ type look interface {
 	handsOut(plumbing.Hash) bool
 	// fetch makes the target's objects readable, or the history that it is in.
 	fetch(context.Context, target) (*objects, error)
-	// history fetches the commits below a tip, with or without their files.
-	history(ctx context.Context, tip plumbing.Hash, depth int, full bool) (*objects, error)
+	// history fetches the commits below some tips, with or without their files.
+	history(ctx context.Context, tips []plumbing.Hash, depth int, full bool) (*objects, error)
+	// contents fetches some commits and their files, which have to be handed out.
+	contents(context.Context, []plumbing.Hash) (*objects, error)
+	// everything fetches all branches and tags with their history, and other tips.
+	everything(context.Context, []plumbing.Hash) (*objects, error)
 	// close ends the look; objects that it gave stay readable.
 	close() error
 }

@@ -22,6 +22,9 @@ type node struct {
 	when     time.Time // of the commit: Git keeps no time for files
 	parent   *node
 	children []*node // sorted by name
+	// held gives the content of a file, or the target of a link, that is not stored under
+	// hash; nil for what is.
+	held func(most int64) ([]byte, error)
 }
 
 func (n *node) child(name string) (*node, bool) {

@@ -1,0 +1,529 @@
+package gitsource_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lanyard-io/lanyard/desired/gitsource"
+	"github.com/lanyard-io/lanyard/internal/remedy"
+	"github.com/lanyard-io/lanyard/internal/sandbox/gitd"
+)
+
+// on commits to any branch.
+func (f *fleet) on(t *testing.T, branch string, c gitd.Change) string {
+	t.Helper()
+	c.Branch, c.By = branch, gitd.By(noon)
+	hash, err := f.Commit(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hash
+}
+
+// branch makes a branch where another commit is.
+func (f *fleet) branch(t *testing.T, name, at string) { f.do(t, f.SetBranch(name, at)) }
+
+// files are what a file system holds below a directory, a link as its target.
+func files(t *testing.T, fsys fs.FS, under string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := fs.WalkDir(fsys, under, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil || d.IsDir():
+			return err
+		case d.Type()&fs.ModeSymlink != 0:
+			target, err := fs.ReadLink(fsys, name)
+			all[name] = "-> " + target
+			return err
+		}
+		data, err := fs.ReadFile(fsys, name)
+		all[name] = string(data)
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// merged is a merge that was read.
+type merged struct {
+	gitsource.Merge
+	base, head map[string]string
+}
+
+func merge(t *testing.T, s *gitsource.Source, base, head string) (m merged, err error) {
+	t.Helper()
+	err = s.Merge(t.Context(), base, head, []string{"fleet"}, func(one gitsource.Merge) error {
+		m = merged{one, files(t, one.Base.FS, "fleet"), files(t, one.Head.FS, "fleet")}
+		return nil
+	})
+	return m, err
+}
+
+func lines(names ...string) string { return strings.Join(names, "\n") + "\n" }
+
+// split is a repository whose main and change come from one commit.
+func split(t *testing.T) *fleet {
+	t.Helper()
+	repo, err := gitd.Init(t.TempDir() + "/fleet.git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fleet{Repo: repo}
+	f.first = f.on(t, "main", gitd.Change{Write: map[string]string{
+		"fleet/a.yaml": lines("1", "2", "3", "4", "5", "6", "7", "8"), "fleet/b.yaml": "b\n", "fleet/c.yaml": "c\n", "fleet/d/e.yaml": "e\n",
+		"README.md": "one\n",
+	}})
+	f.branch(t, "change", f.first)
+	return f
+}
+
+// TestMerge: what merging makes is the same whatever the way to the repository, and
+// nothing that others have merged meanwhile is undone.
+func TestMerge(t *testing.T) {
+	t.Parallel()
+	f := split(t)
+	f.second = f.on(t, "main", gitd.Change{
+		Write:  map[string]string{"fleet/a.yaml": lines("1", "two", "3", "4", "5", "6", "7", "8"), "fleet/new.yaml": "new\n", "fleet/same.yaml": "same\n", "README.md": "two\n"},
+		Delete: []string{"fleet/c.yaml"},
+	})
+	head := f.on(t, "change", gitd.Change{
+		Write:  map[string]string{"fleet/a.yaml": lines("1", "2", "3", "4", "5", "six", "7", "8"), "fleet/mine.yaml": "mine\n", "fleet/same.yaml": "same\n", "README.md": "three\n"},
+		Link:   map[string]string{"fleet/link.yaml": "mine.yaml"},
+		Delete: []string{"fleet/d"},
+	})
+	want := map[string]string{
+		"fleet/a.yaml": lines("1", "two", "3", "4", "5", "six", "7", "8"), "fleet/b.yaml": "b\n", "fleet/new.yaml": "new\n",
+		"fleet/same.yaml": "same\n", "fleet/mine.yaml": "mine\n", "fleet/link.yaml": "-> mine.yaml",
+	}
+	f.do(t, f.Tag("marker", f.first))
+	for way, o := range f.ways(t) {
+		t.Run(way, func(t *testing.T) {
+			src := open(t, o)
+			m, err := merge(t, src, "main", "change")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Fork != f.first || !m.Behind() || len(m.Conflicts) > 0 || m.Base.Revision.String() != "main@sha1:"+f.second || m.Head.Revision.String() != "change@sha1:"+head {
+				t.Errorf("merge of %v into %v from %s, behind %t, conflicts %v", m.Head.Revision, m.Base.Revision, m.Fork, m.Behind(), m.Conflicts)
+			}
+			if diff := cmp.Diff(want, m.head); diff != "" {
+				t.Errorf("head (-want +got):\n%s", diff)
+			}
+			if m.base["fleet/a.yaml"] != lines("1", "two", "3", "4", "5", "6", "7", "8") || m.base["fleet/mine.yaml"] != "" || m.base["fleet/new.yaml"] != "new\n" {
+				t.Errorf("base: %q", m.base)
+			}
+			for name, tt := range map[string]struct {
+				base, head string
+				behind     bool
+				same       bool // head's files are base's
+			}{
+				"merged already":           {"main", f.first, true, true},
+				"head is base":             {"main", "main", false, true},
+				"by hash":                  {f.second, head, true, false},
+				"by short hash":            {f.second[:8], head[:8], true, false},
+				"head has all of the base": {"marker", "change", false, false},
+			} {
+				m, err := merge(t, src, tt.base, tt.head)
+				if err != nil || m.Behind() != tt.behind || cmp.Equal(m.base, m.head) != tt.same || len(m.Conflicts) > 0 {
+					t.Errorf("%s: %v, behind %t, conflicts %v, head %q", name, err, m.Behind(), m.Conflicts, m.head)
+				}
+			}
+		})
+	}
+}
+
+// TestMergeConflicts are told of the watched paths, all at once, and say what to do.
+func TestMergeConflicts(t *testing.T) {
+	t.Parallel()
+	f := split(t)
+	f.on(t, "main", gitd.Change{
+		Write:  map[string]string{"fleet/a.yaml": lines("1", "two", "3", "4", "5", "6", "7", "8"), "fleet/b.yaml": "main's\n", "fleet/new.yaml": "main's\n", "README.md": "two\n"},
+		Delete: []string{"fleet/c.yaml"},
+	})
+	f.on(t, "change", gitd.Change{
+		Write:  map[string]string{"fleet/a.yaml": lines("1", "2", "drei", "4", "5", "6", "7", "8"), "fleet/c.yaml": "change's\n", "fleet/new.yaml": "change's\n", "README.md": "three\n"},
+		Delete: []string{"fleet/b.yaml"},
+	})
+	want := []gitsource.Conflict{
+		{File: "fleet/a.yaml", Base: "changed", Head: "changed"},
+		{File: "fleet/b.yaml", Base: "changed", Head: "deleted"},
+		{File: "fleet/c.yaml", Base: "deleted", Head: "changed"},
+		{File: "fleet/new.yaml", Base: "added", Head: "added"},
+	}
+	for way, o := range f.ways(t) {
+		m, err := merge(t, open(t, o), "main", "change")
+		if diff := cmp.Diff(want, m.Conflicts); err != nil || diff != "" {
+			t.Errorf("%s: %v, conflicts (-want +got):\n%s", way, err, diff)
+			continue
+		}
+		told := m.Errors(func(name string) string { return "./" + name })
+		if text := told[1].Error(); text != "./fleet/b.yaml: a conflict: it was changed in main and deleted here, since commit "+f.first+": merge or rebase onto main first" {
+			t.Errorf("%s: %s", way, text)
+		}
+	}
+}
+
+// TestMergeAsGitDoes compares with git merge-tree: a merge that is clean here is clean
+// there, and the same. Lines of few kinds make the comparisons of lines as hard as they
+// get.
+func TestMergeAsGitDoes(t *testing.T) {
+	t.Parallel()
+	bin := gitBinary(t)
+	var clean, conflicts, stricter int
+	for seed := range uint64(40) {
+		random := rand.New(rand.NewPCG(seed, 9))
+		repo, err := gitd.Init(t.TempDir() + "/fleet.git")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := &fleet{Repo: repo}
+		text := func() []string {
+			all := make([]string, 12+random.IntN(20))
+			for i := range all {
+				all[i] = fmt.Sprint(random.IntN(30))
+			}
+			return all
+		}
+		start := map[string][]string{}
+		write := map[string]string{}
+		for i := range 6 {
+			name := fmt.Sprintf("fleet/%d/x.yaml", i)
+			start[name] = text()
+			write[name] = lines(start[name]...)
+		}
+		first := f.on(t, "main", gitd.Change{Write: write})
+		f.branch(t, "change", first)
+		for _, branch := range []string{"main", "change"} {
+			c := gitd.Change{Write: map[string]string{}}
+			for _, name := range slices.Sorted(maps.Keys(start)) {
+				switch now := slices.Clone(start[name]); random.IntN(12) {
+				case 0:
+					c.Delete = append(c.Delete, name)
+				case 1, 2, 3, 4:
+				default:
+					for range 1 + random.IntN(2) {
+						at := random.IntN(len(now) - 3)
+						switch random.IntN(3) {
+						case 0:
+							now = slices.Delete(now, at, at+1+random.IntN(2))
+						case 1:
+							now = slices.Insert(now, at, fmt.Sprint(random.IntN(30)))
+						default:
+							now[at] = fmt.Sprint(random.IntN(30))
+						}
+					}
+					c.Write[name] = lines(now...)
+				}
+			}
+			f.on(t, branch, c)
+		}
+		m, err := merge(t, open(t, gitsource.Options{URL: f.Dir}), "main", "change")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), bin, "-c", "safe.directory=*", "-c", "merge.renames=false", "merge-tree", "--write-tree", "main", "change")
+		cmd.Dir, cmd.Env = f.Dir, []string{"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null"}
+		out, err := cmd.Output()
+		agrees := err == nil
+		if failed, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || failed.ExitCode() != 1) {
+			t.Fatal(err)
+		}
+		switch {
+		case len(m.Conflicts) == 0 && !agrees:
+			t.Errorf("seed %d: git has a conflict, and there is none here:\n%s", seed, out)
+		case len(m.Conflicts) > 0 && agrees:
+			stricter++
+		case agrees:
+			clean++
+			commit, err := f.CommitTree(strings.TrimSpace(string(out)), gitd.By(noon))
+			f.do(t, err)
+			f.branch(t, "git", commit)
+			snapshot, _ := latest(t, open(t, gitsource.Options{URL: f.Dir, Ref: "git"}))
+			if diff := cmp.Diff(files(t, snapshot.FS, "fleet"), m.head); diff != "" {
+				t.Errorf("seed %d: (-git +here):\n%s", seed, diff)
+			}
+		default:
+			conflicts++
+		}
+	}
+	t.Logf("%d merges alike, %d conflicts in both, %d here alone", clean, conflicts, stricter)
+	if clean < 8 || conflicts < 8 || stricter > 3 {
+		t.Errorf("%d merges alike, %d conflicts in both, %d here alone", clean, conflicts, stricter)
+	}
+}
+
+// TestMergeRequests counts what a merge costs a server.
+func TestMergeRequests(t *testing.T) {
+	t.Parallel()
+	f := split(t)
+	f.on(t, "main", gitd.Change{Write: map[string]string{"fleet/new.yaml": "new\n"}})
+	f.on(t, "change", gitd.Change{Write: map[string]string{"fleet/mine.yaml": "mine\n"}})
+	f.branch(t, "other", f.first)
+	f.on(t, "other", gitd.Change{Write: map[string]string{"fleet/other.yaml": "other\n"}})
+	f.branch(t, "deep", f.first)
+	for i := range 60 {
+		f.on(t, "deep", gitd.Change{Write: map[string]string{"fleet/deep.yaml": fmt.Sprintf("%d\n", i)}})
+	}
+	for _, tt := range []struct {
+		name   string
+		server gitd.Options
+		head   string
+		want   []int // POSTs of the first look, a second at the same, and one after the base moved
+	}{
+		{"git", gitd.Options{Git: gitBinary(t)}, "change", []int{2, 1, 2}},
+		{"git, deep", gitd.Options{Git: gitBinary(t)}, "deep", []int{3, 1, 2}},
+		{"git by ref", gitd.Options{Git: gitBinary(t), Advertised: true}, "change", []int{2, 1, 2}},
+		{"without depths", gitd.Options{}, "change", []int{1, 1, 1}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := &fleet{Repo: f.Repo}
+			server := f.serve(t, tt.server)
+			src := open(t, gitsource.Options{URL: server.URL})
+			was, err := f.Head("main")
+			f.do(t, err)
+			for i, want := range tt.want {
+				if i == 2 {
+					f.on(t, "main", gitd.Change{Write: map[string]string{"fleet/later.yaml": "later\n"}})
+				}
+				server.Forget()
+				if _, err := merge(t, src, "main", tt.head); err != nil {
+					t.Fatal(err)
+				}
+				var gets, posts int
+				for _, r := range server.Requests() {
+					if r.Method == "GET" {
+						gets++
+					} else {
+						posts++
+					}
+				}
+				if gets != 1 || posts != want {
+					t.Errorf("look %d: %d listings and %d fetches, want 1 and %d", i+1, gets, posts, want)
+				}
+			}
+			f.branch(t, "main", was)
+		})
+	}
+}
+
+// TestMergeWithoutAFork: what is not known is an error that says what to do.
+func TestMergeWithoutAFork(t *testing.T) {
+	t.Parallel()
+	f := split(t)
+	tip := f.first
+	blob, err := f.Blob("x\n")
+	f.do(t, err)
+	tree, err := f.Tree(gitd.Entry{Name: "x.yaml", Mode: filemode.Regular, Hash: blob})
+	f.do(t, err)
+	for range 501 {
+		tip, err = f.CommitTree(tree, gitd.By(noon), tip)
+		f.do(t, err)
+	}
+	f.branch(t, "main", tip)
+	f.on(t, "change", gitd.Change{Write: map[string]string{"fleet/mine.yaml": "mine\n"}})
+	orphan, err := f.CommitTree(tree, gitd.By(noon))
+	f.do(t, err)
+	f.branch(t, "orphan", orphan)
+	// Crosswise: x and y each merge the other's first commit.
+	x := f.on(t, "x", gitd.Change{Write: map[string]string{"fleet/x.yaml": "x\n"}})
+	y := f.on(t, "y", gitd.Change{Write: map[string]string{"fleet/y.yaml": "y\n"}})
+	for branch, parents := range map[string][]string{"cross-x": {x, y}, "cross-y": {y, x}} {
+		commit, err := f.CommitTree(tree, gitd.Signature{Name: branch, Email: "a@example.com", Message: branch, When: noon}, parents...)
+		f.do(t, err)
+		f.branch(t, branch, commit)
+	}
+	for way, o := range f.ways(t) {
+		for _, tt := range []struct {
+			base, head string
+			is         error
+			say        string
+		}{
+			{"main", "change", gitsource.ErrNoFork, "have none within 500 commits: merge or rebase change onto main"},
+			{"change", "orphan", gitsource.ErrNoFork, "change and orphan have none: merge or rebase orphan onto change"},
+			{"cross-x", "cross-y", gitsource.ErrNoFork, "crosswise"},
+			{"mian", "change", gitsource.ErrRefNotFound, `did you mean "main"?`},
+			{"main", strings.Repeat("12345678", 5), gitsource.ErrRefNotFound, "no branch or tag reaches"},
+		} {
+			_, err := merge(t, open(t, o), tt.base, tt.head)
+			if !errors.Is(err, tt.is) || !strings.Contains(errorText(err), tt.say) || remedy.Of(err) != remedy.Hold {
+				t.Errorf("%s: %s into %s: %v (remedy %v), want %v saying %q (remedy hold)", way, tt.head, tt.base, err, remedy.Of(err), tt.is, tt.say)
+			}
+		}
+		if _, err := merge(t, open(t, o), tip, "main"); err != nil {
+			t.Errorf("%s: by hash: %v", way, err)
+		}
+	}
+}
+
+// TestMergeIsBounded: what bounds a look bounds a merge.
+func TestMergeIsBounded(t *testing.T) {
+	t.Parallel()
+	f := split(t)
+	f.on(t, "main", gitd.Change{Write: map[string]string{"fleet/new.yaml": "new\n"}})
+	f.on(t, "change", gitd.Change{Write: map[string]string{"fleet/big.bin": strings.Repeat("0123456789", 1<<15)}})
+	server := f.serve(t, gitd.Options{Git: gitBinary(t)})
+	for limit, limits := range map[string]gitsource.Limits{
+		"ObjectBytes": {ObjectBytes: 1 << 16}, "UnpackedBytes": {UnpackedBytes: 1 << 16}, "Objects": {Objects: 8}, "Files": {Files: 5}, "Depth": {Depth: 1}, "ListingBytes": {ListingBytes: 50},
+	} {
+		dir := t.TempDir()
+		_, err := merge(t, open(t, gitsource.Options{URL: server.URL, Limits: limits, WorkDir: dir}), "main", "change")
+		if limit == "Depth" && err == nil {
+			continue // nothing lies that deep
+		}
+		over, ok := errors.AsType[*gitsource.LimitError](err)
+		if !ok || over.Limit != limit {
+			t.Errorf("%s: %v", limit, err)
+		}
+		if left, _ := os.ReadDir(dir); len(left) > 0 {
+			t.Errorf("%s: %d directories are left", limit, len(left))
+		}
+	}
+	dir := t.TempDir()
+	if _, err := merge(t, open(t, gitsource.Options{URL: server.URL, WorkDir: dir}), "main", "change"); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("%d directories are left", len(left))
+	}
+}
+
+// TestMergeVerifiesTheBase: an unsigned base is refused, an unsigned head is not asked.
+func TestMergeVerifiesTheBase(t *testing.T) {
+	t.Parallel()
+	f := split(t)
+	f.on(t, "change", gitd.Change{Write: map[string]string{"fleet/mine.yaml": "mine\n"}})
+	signers, err := os.ReadFile("testdata/signed/ed25519.pub")
+	f.do(t, err)
+	src := open(t, gitsource.Options{URL: f.Dir, Verify: gitsource.Verify{AllowedSignersFile: writeFile(t, "signers", "a "+string(signers))}})
+	if _, err := merge(t, src, "main", "change"); !errors.Is(err, gitsource.ErrUnverified) || !strings.Contains(errorText(err), "base main") {
+		t.Errorf("Merge = %v, want %v", err, gitsource.ErrUnverified)
+	}
+}
+
+// mergeTree merges a working tree.
+func mergeTree(t *testing.T, dir, base string) (m merged, err error) {
+	t.Helper()
+	w := openTree(t, dir+"/fleet")
+	err = w.Merge(t.Context(), base, func(one gitsource.Merge) error {
+		m = merged{one, files(t, one.Base.FS, "fleet"), files(t, one.Head.FS, "fleet")}
+		return nil
+	})
+	return m, err
+}
+
+// TestMergeOfAWorkTree: what is on disk is merged, committed or not.
+func TestMergeOfAWorkTree(t *testing.T) {
+	t.Parallel()
+	f := split(t)
+	f.second = f.on(t, "main", gitd.Change{
+		Write:  map[string]string{"fleet/a.yaml": lines("1", "two", "3", "4", "5", "6", "7", "8"), "fleet/new.yaml": "new\n"},
+		Delete: []string{"fleet/d"},
+	})
+	head := f.on(t, "change", gitd.Change{Write: map[string]string{"fleet/mine.yaml": "mine\n"}})
+	dir := clone(t, f)
+	run(t, dir, "checkout", "--quiet", "change")
+	want := map[string]string{"fleet/a.yaml": lines("1", "two", "3", "4", "5", "6", "7", "8"), "fleet/b.yaml": "b\n", "fleet/c.yaml": "c\n", "fleet/new.yaml": "new\n", "fleet/mine.yaml": "mine\n"}
+	for _, base := range []string{"main", "origin/main", "refs/remotes/origin/main", f.second, f.second[:9], "main~0", "main^0"} {
+		m, err := mergeTree(t, dir, base)
+		if err != nil {
+			t.Errorf("%s: %v", base, err)
+			continue
+		}
+		if diff := cmp.Diff(want, m.head); diff != "" || !m.Behind() || m.Fork != f.first {
+			t.Errorf("%s: from %s (-want +got):\n%s", base, m.Fork, diff)
+		}
+		if m.Base.Revision.Commit != f.second || m.Base.Revision.Ref != base || m.Head.Revision.Commit != head || m.Head.Revision.Dirty {
+			t.Errorf("%s: %v and %v", base, m.Base.Revision, m.Head.Revision)
+		}
+	}
+	// The parent of what is checked out: the head has all of it, and is read as it is.
+	m, err := mergeTree(t, dir, "HEAD^")
+	if err != nil || m.Behind() || m.Base.Revision.Commit != f.first || len(m.head) != 5 {
+		t.Errorf("HEAD^: %v, behind %t of %v, head %v", err, m.Behind(), m.Base.Revision, m.head)
+	}
+	write(t, dir+"/fleet/a.yaml", lines("1", "2", "3", "4", "5", "six", "7", "8"))
+	write(t, dir+"/fleet/untracked.yaml", "untracked\n")
+	if err := os.Remove(dir + "/fleet/b.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	want["fleet/a.yaml"], want["fleet/untracked.yaml"] = lines("1", "two", "3", "4", "5", "six", "7", "8"), "untracked\n"
+	delete(want, "fleet/b.yaml")
+	m, err = mergeTree(t, dir, "main")
+	if diff := cmp.Diff(want, m.head); err != nil || diff != "" || !m.Head.Revision.Dirty {
+		t.Errorf("uncommitted: %v, %v (-want +got):\n%s", err, m.Head.Revision, diff)
+	}
+	write(t, dir+"/fleet/a.yaml", lines("1", "zwei", "3", "4", "5", "6", "7", "8"))
+	write(t, dir+"/fleet/d/e.yaml", "edited\n")
+	m, err = mergeTree(t, dir, "main")
+	if diff := cmp.Diff([]gitsource.Conflict{{"fleet/a.yaml", "changed", "changed"}, {"fleet/d/e.yaml", "deleted", "changed"}}, m.Conflicts); err != nil || diff != "" {
+		t.Errorf("conflicts: %v (-want +got):\n%s", err, diff)
+	}
+}
+
+// TestMergeOfWhatCIChecksOut: a clone of depth 2 of a merge commit has what it takes, a
+// shallower one says what it lacks.
+func TestMergeOfWhatCIChecksOut(t *testing.T) {
+	t.Parallel()
+	f := split(t)
+	base := f.on(t, "main", gitd.Change{Write: map[string]string{"fleet/new.yaml": "new\n"}})
+	head := f.on(t, "change", gitd.Change{Write: map[string]string{"fleet/mine.yaml": "mine\n"}})
+	work := clone(t, f)
+	run(t, work, "checkout", "--quiet", "-b", "merge", "main")
+	run(t, work, "-c", "user.name=x", "-c", "user.email=x@example.com", "merge", "--quiet", "--no-edit", "origin/change")
+	run(t, work, "push", "--quiet", "origin", "merge")
+	for depth, ok := range map[string]bool{"1": false, "2": true} {
+		dir := t.TempDir() + "/clone"
+		run(t, t.TempDir(), "clone", "--quiet", "--depth", depth, "--branch", "merge", "file://"+f.Dir, dir)
+		m, err := mergeTree(t, dir, "HEAD^1")
+		if !ok {
+			if !errors.Is(err, gitsource.ErrRefNotFound) || !strings.Contains(errorText(err), "git fetch --unshallow") || !strings.Contains(errorText(err), "fetch-depth: 0") {
+				t.Errorf("depth %s: %v", depth, err)
+			}
+			continue
+		}
+		if err != nil || m.Behind() || m.Base.Revision.Commit != base || m.base["fleet/new.yaml"] == "" || m.base["fleet/mine.yaml"] != "" || m.head["fleet/mine.yaml"] == "" || m.head["fleet/new.yaml"] == "" {
+			t.Errorf("depth %s: %v, %v to %v", depth, err, m.base, m.head)
+		}
+		if m, err := mergeTree(t, dir, "HEAD^2"); err != nil || m.Base.Revision.Commit != head {
+			t.Errorf("HEAD^2: %v, %v", m.Base.Revision, err)
+		}
+		for name, say := range map[string]string{"HEAD^3": "no such parent", "HEAD^{tree}": "only ^, ^2 and ~3", "origin/main": "git fetch origin main", "HEAD~999": "too far"} {
+			if _, err := mergeTree(t, dir, name); !errors.Is(err, gitsource.ErrRefNotFound) || !strings.Contains(errorText(err), say) {
+				t.Errorf("%s: %v, want one that says %q", name, err, say)
+			}
+		}
+	}
+	// A branch of which only the tip was fetched does not show where it parts.
+	dir := t.TempDir() + "/clone"
+	run(t, t.TempDir(), "clone", "--quiet", "--depth", "1", "--no-single-branch", "--branch", "change", "file://"+f.Dir, dir)
+	if _, err := mergeTree(t, dir, "origin/main"); !errors.Is(err, gitsource.ErrNoFork) || !strings.Contains(errorText(err), "the clone is shallow: git fetch --unshallow") {
+		t.Errorf("tips only: %v", err)
+	}
+	plain := t.TempDir()
+	write(t, plain+"/fleet/x.yaml", "x\n")
+	if _, err := mergeTree(t, plain, "main"); !errors.Is(err, gitsource.ErrNoRepository) {
+		t.Errorf("no repository: %v", err)
+	}
+	unborn := t.TempDir()
+	run(t, unborn, "init", "--quiet")
+	write(t, unborn+"/fleet/x.yaml", "x\n")
+	if _, err := mergeTree(t, unborn, "main"); err == nil || !strings.Contains(err.Error(), "check one out") {
+		t.Errorf("no commit: %v", err)
+	}
+}
