@@ -85,6 +85,7 @@ func split(t *testing.T) *fleet {
 		t.Fatal(err)
 	}
 	f := &fleet{Repo: repo}
+	f.on(t, "main", gitd.Change{Write: map[string]string{"README.md": "zero\n"}})
 	f.first = f.on(t, "main", gitd.Change{Write: map[string]string{
 		"fleet/a.yaml": lines("1", "2", "3", "4", "5", "6", "7", "8"), "fleet/b.yaml": "b\n", "fleet/c.yaml": "c\n", "fleet/d/e.yaml": "e\n",
 		"README.md": "one\n",
@@ -467,6 +468,9 @@ func TestMergeOfAWorkTree(t *testing.T) {
 	m, err = mergeTree(t, dir, "main")
 	if diff := cmp.Diff(want, m.head); err != nil || diff != "" || !m.Head.Revision.Dirty {
 		t.Errorf("uncommitted: %v, %v (-want +got):\n%s", err, m.Head.Revision, diff)
+	}
+	if m, err := mergeTree(t, dir, "HEAD"); err != nil || m.Behind() || m.head["fleet/untracked.yaml"] == "" || m.base["fleet/untracked.yaml"] != "" {
+		t.Errorf("uncommitted, to HEAD: %v, behind %t, %v to %v", err, m.Behind(), m.base, m.head)
 	}
 	write(t, dir+"/fleet/a.yaml", lines("1", "zwei", "3", "4", "5", "6", "7", "8"))
 	write(t, dir+"/fleet/d/e.yaml", "edited\n")
