@@ -62,7 +62,8 @@ type Desired struct {
 	// Username goes with the token; the host's usual one if empty.
 	Username string
 
-	Source *desired.Source // in place of all but the token: a configuration's
+	Source  *desired.Source // in place of all but the token: a configuration's
+	WorkDir string          // where what Source fetches is kept; in memory if empty
 }
 
 func (o Options) withDefaults() Options {

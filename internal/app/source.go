@@ -17,6 +17,7 @@ type Git struct {
 		Latest(context.Context) (gitsource.Snapshot, bool, error)
 		Close() error
 	}
+	ref    string // of a repository
 	paths  []string
 	show   func(string) string // a file's name, as its reader opens it
 	parsed *desired.Repository
@@ -25,7 +26,7 @@ type Git struct {
 // OpenGit opens the source that the options name. It must be closed.
 func OpenGit(d Desired) (*Git, error) {
 	if d.Source != nil {
-		return openSource(*d.Source, d.Token)
+		return openSource(*d.Source, d.WorkDir, d.Token)
 	}
 	if d.URL == "" {
 		if len(d.Dirs) == 0 {
@@ -45,7 +46,7 @@ func OpenGit(d Desired) (*Git, error) {
 	if len(paths) == 0 {
 		paths = []string{"."}
 	}
-	return &Git{source: source, paths: paths, show: func(name string) string { return name }}, nil
+	return &Git{source: source, ref: d.Ref, paths: paths, show: func(name string) string { return name }}, nil
 }
 
 // Close gives the source back.
@@ -85,8 +86,8 @@ func (g *Git) Latest(ctx context.Context, c identity.Cluster) (desired.State, er
 // openSource opens the source that a configuration names, for commands that look
 // once. Its commit must be signed as the configuration asks; it is not compared with
 // one that was accepted before, which is a daemon's to know.
-func openSource(c desired.Source, token string) (*Git, error) {
-	o := sourceOptions(c, "")
+func openSource(c desired.Source, workDir, token string) (*Git, error) {
+	o := sourceOptions(c, workDir)
 	if token != "" {
 		o.Auth.Token, o.Auth.TokenFile = gitsource.Secret(token), ""
 	}
@@ -94,5 +95,5 @@ func openSource(c desired.Source, token string) (*Git, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Git{source: source, paths: c.Paths, show: func(name string) string { return name }}, nil
+	return &Git{source: source, ref: c.Ref, paths: c.Paths, show: func(name string) string { return name }}, nil
 }
