@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/go-git/go-git/v5/utils/diff"
-	"github.com/sergi/go-diff/diffmatchpatch"
 )
 
 // maxLines bounds, in bytes, a file that is merged by lines: a larger one is no desired
@@ -31,7 +30,7 @@ func hunks(old, text string) (found []hunk, ok bool) {
 	at, open := 0, false
 	for _, d := range diffs {
 		lines := slices.Collect(strings.Lines(d.Text))
-		if d.Type == diffmatchpatch.DiffEqual {
+		if d.Type == 0 { // in both; below zero is what was deleted, above what was added
 			at, open = at+len(lines), false
 			continue
 		}
@@ -39,7 +38,7 @@ func hunks(old, text string) (found []hunk, ok bool) {
 			found, open = append(found, hunk{from: at, to: at}), true
 		}
 		last := &found[len(found)-1]
-		if d.Type == diffmatchpatch.DiffDelete {
+		if d.Type < 0 {
 			at += len(lines)
 			last.to = at
 		} else {
