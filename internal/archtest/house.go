@@ -65,6 +65,9 @@ var house = []room{
 	{path: "migrate/identityprobe", level: hands, below: hands, why: "the hand that runs lanyard whoami under a ServiceAccount tells what it said; nothing waits for it"},
 	{path: "internal/hook", level: hands, why: "a hook only says: look now; what is not in its reach, a forged delivery cannot touch"},
 
+	{path: "internal/forge", level: hands, below: documents, why: "reports on pull requests are kept through a Host and made by a Differ, so that hosts can be added and everything is tested without Git or a cluster"},
+	{path: "internal/forge/github", level: hands, below: documents, also: []string{"internal/forge"}, why: "one host of pull requests behind forge's interface; it knows nothing of reports, and no other room knows GitHub"},
+
 	{path: "sync", level: loop, below: hands, not: []string{"migrate"}, why: "the loop declares the interfaces it needs and is given the hands, so it runs without a world in tests and without writers in observe mode"},
 	{path: "metrics", level: loop, below: documents, also: views, why: "metrics read rounds; nothing that decides may learn what was counted"},
 	{path: "sync/status", level: loop, below: documents, also: views, why: "the page reads rounds; it has no route that changes anything, and nothing to change it with"},
@@ -122,6 +125,11 @@ var libraries = []library{
 		prefixes: []string{"github.com/go-git/"}, sdk: true,
 		rooms: []string{"desired/gitsource", "internal/app", "internal/sandbox/gitd"},
 		why:   "Git is one source of an fs.FS; everyone else reads files",
+	},
+	{
+		prefixes: []string{"github.com/google/go-github"}, sdk: true,
+		rooms: []string{"internal/forge/github"},
+		why:   "GitHub is one host of pull requests; everyone else speaks of those through internal/forge",
 	},
 	{
 		prefixes: []string{"golang.org/x/crypto/ssh", "github.com/skeema/knownhosts"}, sdk: true,
