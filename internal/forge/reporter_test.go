@@ -538,10 +538,17 @@ func TestOthersGoOn(t *testing.T) {
 			tries := 0
 			for range 6 {
 				b.look(t)
+				wrong := 0
 				for _, n := range b.asked {
 					if n == 12 {
 						tries++
 					}
+					if b.wrong[n] != nil && tt.class == retry {
+						wrong++
+					}
+				}
+				if wrong > 3 {
+					t.Errorf("%d errors in one look, want an end after three", wrong)
 				}
 				b.now = b.now.Add(time.Minute)
 			}
@@ -554,7 +561,36 @@ func TestOthersGoOn(t *testing.T) {
 			if tt.locks && len(b.statuses(commit(111))) != 1 {
 				t.Error("a locked one has no status")
 			}
+			for n := 1; n <= 6; n++ {
+				b.answers[commit(99+n)] = says("the world changed")
+			}
+			for range 3 {
+				b.now = b.now.Add(15 * time.Minute)
+				b.look(t)
+			}
+			b.want(t, "one that is right, later", 1, "the world changed")
 		})
+	}
+}
+
+// TestTooManyComments: where not all comments can be read, the one that was found is
+// kept up to date, and none is made because it was not.
+func TestTooManyComments(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	early, late := b.open(hubd.Pull{Head: commit(1)}), b.open(hubd.Pull{Head: commit(2), Closed: true})
+	b.look(t)
+	for range 1001 {
+		b.hub.Say(early, "ann", "+1")
+		b.hub.Say(late, "ann", "+1")
+	}
+	b.hub.Change(late, func(p *hubd.Pull) { p.Closed = false })
+	b.hub.Push(early, commit(3))
+	b.look(t)
+	b.want(t, "found", early, "report of "+commit(3))
+	b.want(t, "not found", late)
+	if got := b.statuses(commit(2)); len(got) != 1 {
+		t.Errorf("statuses %q, want one all the same", got)
 	}
 }
 

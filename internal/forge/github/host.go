@@ -122,7 +122,7 @@ func (h *Host) Self(ctx context.Context) (string, error) {
 
 // Pulls lists the open pull requests into a branch.
 func (h *Host) Pulls(ctx context.Context, base string, most int) (pulls []forge.Pull, more bool, err error) {
-	o := &api.PullRequestListOptions{State: "open", Base: base, Sort: "updated", Direction: "desc", ListOptions: api.ListOptions{PerPage: pullsPage}}
+	o := &api.PullRequestListOptions{Base: base, Sort: "updated", Direction: "desc", ListOptions: api.ListOptions{PerPage: pullsPage}}
 	for {
 		found, answer, err := h.api.PullRequests.List(ctx, h.owner, h.name, o)
 		if err != nil {

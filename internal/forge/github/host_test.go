@@ -82,8 +82,12 @@ func TestPulls(t *testing.T) {
 	if some, more, err := b.Pulls(t.Context(), "main", 120); err != nil || !more || len(some) != 120 {
 		t.Errorf("%d pull requests, more %t, %v; want 120 of more", len(some), more, err)
 	}
-	if n := len(b.hub.Requests()); n != 5 {
-		t.Errorf("%d requests, want 3 and 2 pages", n)
+	b.hub.Say(3, "ann", "hello")
+	if some, _, err := b.Pulls(t.Context(), "main", 1); err != nil || some[0].Number != 3 {
+		t.Errorf("%v, %v; want the one that was touched last", some, err)
+	}
+	if n := len(b.hub.Requests()); n != 6 {
+		t.Errorf("%d requests, want 3, 2 and 1 pages", n)
 	}
 }
 
@@ -123,6 +127,11 @@ func TestComments(t *testing.T) {
 	do(t, b.Write(t.Context(), n, 0, "report"))
 	list, err := b.Comments(t.Context(), n)
 	do(t, err)
+	again, err := b.Comments(t.Context(), n)
+	do(t, err)
+	if d := cmp.Diff(list, again); d != "" {
+		t.Errorf("unchanged pages read otherwise (-first +again):\n%s", d)
+	}
 	last := list[len(list)-1]
 	if len(list) != 71 || !last.Mine || last.Body != "report" || list[0].Mine {
 		t.Fatalf("%d comments, first %+v, last %+v; want 71, the last mine", len(list), list[0], last)
@@ -197,6 +206,9 @@ func TestErrors(t *testing.T) {
 			if remedy.Of(err) != tt.class || !strings.Contains(fmt.Sprint(err), tt.says) || strings.Contains(fmt.Sprint(err), secret) {
 				t.Errorf("%v, class %s; want %s, %q", err, remedy.Of(err), tt.class, tt.says)
 			}
+			if tt.says == "EOF" && !cmp.Equal(b.codes, []int{0}) {
+				t.Errorf("codes %v, want none as 0", b.codes)
+			}
 			wait, is := errors.AsType[*forge.WaitError](err)
 			if is != (tt.wait > 0) {
 				t.Fatalf("%v; want a time to wait: %t", err, tt.wait > 0)
@@ -226,8 +238,10 @@ func TestRefused(t *testing.T) {
 func TestWhoAsks(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	if self, err := b.Self(t.Context()); self != "lanyard-bot" || err != nil {
-		t.Errorf("%q, %v", self, err)
+	for range 3 {
+		if self, err := b.Self(t.Context()); self != "lanyard-bot" || err != nil || len(b.hub.Requests()) != 1 {
+			t.Errorf("%q, %v, %d requests", self, err, len(b.hub.Requests()))
+		}
 	}
 	b.hub.Grant(secret, hubd.Token{Login: "lanyard[bot]", App: true, Pulls: hubd.Write})
 	n := b.hub.Open(hubd.Pull{Branch: "b", Head: commit, Base: "main"})

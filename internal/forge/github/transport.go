@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/lanyard-io/lanyard/internal/remedy"
@@ -75,16 +75,15 @@ func (c *carrier) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if asked && answer.StatusCode == http.StatusNotModified {
 		_ = answer.Body.Close()
-		for key, values := range was.header {
-			if !strings.HasPrefix(key, "X-Ratelimit-") {
-				answer.Header[key] = values
-			}
-		}
+		maps.Copy(answer.Header, was.header) // Link leads to the next page
 		answer.StatusCode, answer.Status = http.StatusOK, "200 OK"
 		answer.Body, answer.ContentLength = io.NopCloser(bytes.NewReader(was.body)), int64(len(was.body))
 		return answer, nil
 	}
-	return answer, c.read(r, answer)
+	if err := c.read(r, answer); err != nil {
+		return nil, err
+	}
+	return answer, nil
 }
 
 // read takes an answer in, up to a bound, and keeps it if it has an ETag.

@@ -298,7 +298,10 @@ func (s *Server) condition(h *holder, r *http.Request, a *answer) {
 	a.header.Set("ETag", tag)
 	a.header.Set("Cache-Control", "private, max-age=60, s-maxage=60")
 	if r.Header.Get("If-None-Match") == tag {
+		// A 304 need not repeat what describes the content: a client has that.
+		// https://www.rfc-editor.org/rfc/rfc9110#status.304
 		a.code = http.StatusNotModified
+		a.header.Del("Link")
 	}
 }
 
