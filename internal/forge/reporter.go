@@ -364,7 +364,7 @@ func (r *Reporter) status(ctx context.Context, p Pull, a Answer) (err error) {
 // write waits its turn: hosts ask for a second between two writes.
 // Source: https://docs.github.com/en/rest/using-the-rest-api/best-practices-for-using-the-rest-api#pause-between-mutative-requests
 func (r *Reporter) write(ctx context.Context, do func() error) error {
-	if wait := r.written.Add(r.opts.Spacing).Sub(time.Now()); wait > 0 && !r.pause(ctx, wait, nil) {
+	if wait := time.Until(r.written.Add(r.opts.Spacing)); wait > 0 && !r.pause(ctx, wait, nil) {
 		return remedy.Mark(remedy.Retry, context.Cause(ctx))
 	}
 	defer func() { r.written = time.Now() }()

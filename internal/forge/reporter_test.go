@@ -543,7 +543,7 @@ func TestOthersGoOn(t *testing.T) {
 					if n == 12 {
 						tries++
 					}
-					if b.wrong[n] != nil && tt.class == retry {
+					if b.wrong[n] != nil && errors.Is(tt.class, retry) {
 						wrong++
 					}
 				}

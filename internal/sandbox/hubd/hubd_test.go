@@ -28,7 +28,13 @@ func serve(t *testing.T, o Options) *Server {
 	return s
 }
 
-func ask(t *testing.T, s *Server, token, method, path, body string, header ...string) (*http.Response, string) {
+// got is what a request was answered with.
+type got struct {
+	StatusCode int
+	Header     http.Header
+}
+
+func ask(t *testing.T, s *Server, token, method, path, body string, header ...string) (got, string) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, s.URL+path, strings.NewReader(body))
 	if err != nil {
@@ -49,7 +55,7 @@ func ask(t *testing.T, s *Server, token, method, path, body string, header ...st
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer, string(data)
+	return got{answer.StatusCode, answer.Header}, string(data)
 }
 
 // TestAnswers: each refusal has GitHub's code and words.
@@ -164,7 +170,7 @@ func TestLimits(t *testing.T) {
 	if answer, _ := ask(t, s, "good", "GET", "/repos/acme/fleet/pulls", "", "If-None-Match", tag); answer.StatusCode != 200 {
 		t.Errorf("changed: %d, want 200", answer.StatusCode)
 	}
-	write := func() *http.Response {
+	write := func() got {
 		answer, _ := ask(t, s, "good", "POST", fmt.Sprintf("/repos/acme/fleet/issues/%d/comments", n), `{"body":"x"}`)
 		return answer
 	}
