@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"gopkg.in/yaml.v3"
 )
 
 func TestGlob(t *testing.T) {
@@ -90,4 +92,26 @@ func TestTable(t *testing.T) {
 		walk(d.shape, d.kind)
 	}
 	walk(configurationShape, kindConfiguration)
+}
+
+// TestAlike: the net under a rewrite sees every difference but places and comments.
+func TestAlike(t *testing.T) {
+	t.Parallel()
+	root := func(text string) *yaml.Node {
+		roots, err := rootsOf("a.yaml", []byte(text))
+		if err != nil || len(roots) != 1 {
+			t.Fatalf("%q: %d documents, %v", text, len(roots), err)
+		}
+		return roots[0]
+	}
+	const text = "a: &x 1\nb: [*x, 'c']\n"
+	for other, want := range map[string]bool{
+		text: true, "# so\n\na: &x 1 # and so\nb: [*x,   'c']\n": true,
+		"a: &x 2\nb: [*x, 'c']\n": false, "a: &x 1\nb: [*x, \"c\"]\n": false, "a: &y 1\nb: [*y, 'c']\n": false, "a: &x 1\nb: [1, 'c']\n": false,
+		"b: [&x 1, 'c']\na: *x\n": false, "a: &x 1\nb: [*x, 'c']\nd: 1\n": false, "a: &x !!float 1\nb: [*x, 'c']\n": false, "a: &x 1\nb:\n- *x\n- 'c'\n": false,
+	} {
+		if got := alike(root(text), root(other)); got != want {
+			t.Errorf("%q and %q alike: %v, want %v", text, other, got, want)
+		}
+	}
 }
