@@ -59,6 +59,7 @@ var house = []room{
 	{path: "sync/report", level: deciding, below: deciding, why: "a report is the record of a round; it never plans one"},
 
 	{path: "desired/gitsource", level: hands, below: hands, why: "a hand touches one part of the world and decides nothing"},
+	{path: "desired/gitwrite", level: hands, below: hands, why: "the hand that writes files into a working tree stands apart from the one that reads Git, which a daemon holds"},
 	{path: "sync/observe", level: hands, below: hands, why: "the reading hand decides nothing, and cannot write because it cannot reach the writer"},
 	{path: "sync/apply", level: hands, below: hands, why: "the writing hand runs the plan it is given and decides nothing"},
 	{path: "migrate/probe", level: hands, below: hands, why: "the asking hand says what API servers answer; what answers mean together is decided in migrate"},
@@ -123,7 +124,7 @@ var libraries = []library{
 	},
 	{
 		prefixes: []string{"github.com/go-git/"}, sdk: true,
-		rooms: []string{"desired/gitsource", "internal/app", "internal/sandbox/gitd"},
+		rooms: []string{"desired/gitsource", "desired/gitwrite", "internal/app", "internal/sandbox/gitd"},
 		why:   "Git is one source of an fs.FS; everyone else reads files",
 	},
 	{
