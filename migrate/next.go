@@ -545,25 +545,48 @@ func (a *Assessor) stopped(judged []diff.Judged, c Course) string {
 }
 
 // Risk orders workloads by what a failed move would cost: those with several replicas
-// first, single ones, Jobs and the cluster's own last.
+// first, single ones, Jobs and the cluster's own last. [RiskOf] says it in words.
 func (a *Assessor) Risk(s identity.Subject) int {
-	r := 0
+	r := riskNone
 	workloads, _ := a.snap.Workloads(s)
 	for _, w := range workloads {
 		switch {
 		case w.Done:
 		case w.Kind == "Job" || w.Kind == "CronJob":
-			r = max(r, 3)
+			r = max(r, riskRuns)
 		case w.Kind == "StatefulSet":
-			r = max(r, 2)
+			r = max(r, riskSingle)
 		case w.Replicas < 2 && w.Kind != "DaemonSet":
-			r = max(r, 2)
+			r = max(r, riskSingle)
 		case w.Kind == "DaemonSet":
-			r = max(r, 1)
+			r = max(r, riskNodes)
 		}
 	}
 	if s.Namespace == "kube-system" {
-		r += 10
+		r += riskSystem
 	}
 	return r
+}
+
+// The kinds of risk, and what is added for the cluster's own.
+const (
+	riskNone = iota
+	riskNodes
+	riskSingle
+	riskRuns
+	riskSystem = 10
+)
+
+// RiskOf says in words what a number of [Assessor.Risk] means.
+func RiskOf(risk int) string {
+	own := ""
+	if risk >= riskSystem {
+		risk, own = risk-riskSystem, ", and the cluster's own"
+	}
+	return []string{
+		riskNone:   "risk: least, several replicas or nothing that runs now",
+		riskNodes:  "risk: low, a DaemonSet",
+		riskSingle: "risk: higher, a single replica or a StatefulSet",
+		riskRuns:   "risk: highest, Jobs, whose next run shows whether it works",
+	}[risk] + own
 }

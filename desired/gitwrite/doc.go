@@ -10,7 +10,7 @@
 // It stands apart from package gitsource, which the daemon reads Git with and which
 // cannot write. It imports internal/remedy and go-git; internal/app builds it.
 //
-//	c := gitwrite.Change{Top: "/home/me/fleet", Edits: []gitwrite.Edit{{Path: "demo/api.yaml", Before: old, After: young}}}
+//	c := gitwrite.Change{Top: top, Edits: []gitwrite.Edit{{Path: "demo/api.yaml", Before: old, After: young}}}
 //	patch, err := c.Patch()
 //	made, err := c.Commit(gitwrite.Commit{Branch: "move-api", Message: "Move demo/api to EKS Pod Identity"})
 package gitwrite
