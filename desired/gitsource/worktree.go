@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -218,6 +219,54 @@ func (w *WorkTree) Show(name string) string {
 		return filepath.ToSlash(file)
 	}
 	return name
+}
+
+// Place is where a file of a WorkTree lies.
+type Place struct {
+	Name  string // in the snapshots' FS
+	Top   string // directory of its tree
+	Below string // its path below that, with slashes
+}
+
+// Locate is the way back from what [WorkTree.Show] says; not ok for what lies in none of
+// the trees.
+func (w *WorkTree) Locate(shown string) (Place, bool) {
+	file := filepath.FromSlash(shown)
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(w.cwd, file)
+	}
+	for _, t := range w.trees {
+		below, err := filepath.Rel(t.top, file)
+		if err != nil || !filepath.IsLocal(below) {
+			continue
+		}
+		below = filepath.ToSlash(below)
+		if p := (Place{Name: path.Join(t.name, below), Top: t.top, Below: below}); w.Show(p.Name) == filepath.ToSlash(shown) {
+			return p, true
+		}
+	}
+	return Place{}, false
+}
+
+// Read returns what a file of the snapshots' FS holds now.
+func (w *WorkTree) Read(name string) ([]byte, error) {
+	if w.fs == nil {
+		return nil, fmt.Errorf("read work tree: %w", ErrClosed)
+	}
+	f, err := w.fs.Open(name)
+	if err != nil {
+		return nil, remedy.Mark(remedy.Hold, fmt.Errorf("read %s: %w", w.Show(name), err))
+	}
+	defer f.Close()
+	most := Limits{}.orDefault().FileBytes
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	switch {
+	case err != nil:
+		return nil, remedy.Mark(remedy.Hold, fmt.Errorf("read %s: %w", w.Show(name), err))
+	case int64(len(data)) > most:
+		return nil, over("FileBytes", most, "read %s", w.Show(name))
+	}
+	return data, nil
 }
 
 // Latest returns the files as they are, always as changed: a disk has no listing

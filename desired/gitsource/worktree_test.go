@@ -372,8 +372,22 @@ func TestShow(t *testing.T) {
 				if got != want {
 					t.Errorf("Show(%s) from %s = %s, want %s", name, tt.cwd, got, want)
 				}
+				place, ok := w.Locate(got)
+				if gone := strings.HasPrefix(name, "gone"); ok == gone || !gone && place.Name != name {
+					t.Errorf("Locate(%s) = %+v, %v; want %s", got, place, ok, name)
+				}
+				if a, err := os.Stat(filepath.Join(place.Top, place.Below)); ok {
+					if b, err2 := os.Stat(got); err != nil || err2 != nil || !os.SameFile(a, b) {
+						t.Errorf("Locate(%s) = %+v, which is another file: %v, %v", got, place, err, err2)
+					}
+				}
 				if _, err := os.Stat(got); err != nil && !strings.HasPrefix(name, "gone") {
 					t.Errorf("Show(%s) cannot be opened: %v", name, err)
+				}
+			}
+			for _, astray := range []string{"../../../../nowhere.yaml", "/nowhere.yaml"} {
+				if place, ok := w.Locate(astray); ok {
+					t.Errorf("Locate(%s) = %+v, which is in no tree", astray, place)
 				}
 			}
 		})

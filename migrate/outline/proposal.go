@@ -25,13 +25,13 @@ type Choice struct {
 // Proposal is the next wave: those that Git declares irsa, and that could be on Pod
 // Identity. Its order is that of what a failed move would cost.
 type Proposal struct {
-	Cluster, Revision string
-	Take              []Workload
-	Left              []Left // of those that Git declares irsa and the choice means
-	Movable           int    // workloads, Take among them
-	Waves             int    // that they make; 0 where Take was named or limited
-	Unfit             int    // of Left, those that Git cannot be changed for
-	UnderWay          []string
+	Cluster  string
+	Take     []Workload
+	Left     []Left   // of those that Git declares irsa and the choice means
+	Movable  int      // workloads, Take among them
+	Waves    int      // that they make; 0 where Take was named or limited
+	Unfit    int      // of Left, those that Git cannot be changed for
+	UnderWay []string // others that are on their way to Pod Identity
 }
 
 // Left is a workload that a proposal leaves out.
@@ -44,7 +44,7 @@ type Left struct {
 // Propose picks the next wave. Never one that is not eligible, that is held, or that is
 // not settled on IRSA.
 func (o Outline) Propose(pace desired.Pace, c Choice) (Proposal, error) {
-	p := Proposal{Cluster: o.Cluster, Revision: o.Revision}
+	p := Proposal{Cluster: o.Cluster}
 	if err := o.known(c.Names); err != nil {
 		return p, err
 	}
@@ -119,6 +119,8 @@ func (o Outline) known(names []identity.Subject) error {
 			return fmt.Errorf("%s is neither named by Git nor wired to a role: name one that `lanyard plan` lists", s)
 		case o.Workloads[i].Declared == "":
 			return fmt.Errorf("%s is not named by Git: `lanyard import` writes its mapping", s)
+		case o.Workloads[i].Declared == identity.Auto.String():
+			return fmt.Errorf("%s is declared auto (%s), and moves by itself once it can: `lanyard plan %s` says where it stands", s, o.Workloads[i].Position, s)
 		case o.Workloads[i].Declared != identity.IRSA.String():
 			return fmt.Errorf("%s is declared %s already (%s): `lanyard plan %s` says where it stands", s, o.Workloads[i].Declared, o.Workloads[i].Position, s)
 		}
@@ -195,9 +197,10 @@ func (p Proposal) Message(notes []string) string {
 	}
 	if len(notes) > 0 {
 		m.line("")
+		m.line("To know:")
 	}
 	for _, n := range notes {
-		m.prose("", n)
+		m.prose("", "- "+n)
 	}
 	p.leftOut(&m)
 	m.line("")
@@ -226,16 +229,21 @@ func (m *message) prose(indent, text string) {
 
 // why says what the wave is, and on whose word.
 func (p Proposal) why() string {
-	s := fmt.Sprintf("lanyard finds %d of cluster %s that are declared irsa and could be on Pod Identity: nothing that it knows keeps them on IRSA or stands in the way (Git at %s). ", p.Movable, p.Cluster, cmp.Or(p.Revision, "an unknown revision"))
+	s := fmt.Sprintf("Of those that Git declares irsa for cluster %s, %d could be on Pod Identity: lanyard knows of nothing that keeps them on IRSA or stands in the way. ", p.Cluster, p.Movable)
 	switch {
+	case p.Movable == 1:
+		return strings.TrimSuffix(s, ". ") + "."
 	case p.Waves > 1:
-		s += fmt.Sprintf("This is the first wave of %d, those whose failed move would cost least.", p.Waves)
+		return s + fmt.Sprintf("This is the first of %d waves: a failed move would cost least here.", p.Waves)
 	case len(p.Take) < p.Movable:
-		s += fmt.Sprintf("These are %d of them, those whose failed move would cost least.", len(p.Take))
-	default:
-		s += "These are all of them, in the order of what a failed move would cost."
+		return s + fmt.Sprintf("These are %d of them: a failed move would cost least here.", len(p.Take))
 	}
-	return s
+	return s + "These are all of them, in the order of what a failed move would cost."
+}
+
+// Brief is why a workload is proposed, and what its move restarts, in one line.
+func (w Workload) Brief() string {
+	return fmt.Sprintf("%s; %s; restarts %s", w.Verdict, migrate.RiskOf(w.risk), w.restarts())
 }
 
 // restarts says which pods end and come again.

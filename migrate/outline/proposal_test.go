@@ -129,9 +129,10 @@ func TestProposeNames(t *testing.T) {
 	for name, want := range map[string]string{
 		"nobody":     "demo/nobody is neither named by Git nor wired to a role: name one that `lanyard plan` lists",
 		"prometheus": "monitoring/prometheus is not named by Git: `lanyard import` writes its mapping",
+		"karpenter":  "karpenter/karpenter is declared auto (karpenter/karpenter.yaml:5:9), and moves by itself once it can: `lanyard plan karpenter/karpenter` says where it stands",
 		"api":        "payments/api is declared pod-identity already (payments/api.yaml:5:9): `lanyard plan payments/api` says where it stands",
 	} {
-		s := identity.Subject{Namespace: map[string]string{"nobody": "demo", "prometheus": "monitoring", "api": "payments"}[name], ServiceAccount: name}
+		s := identity.Subject{Namespace: map[string]string{"nobody": "demo", "prometheus": "monitoring", "api": "payments", "karpenter": "karpenter"}[name], ServiceAccount: name}
 		if _, err := adopting(t).Propose(desired.Pace{}, outline.Choice{Names: []identity.Subject{s}}); err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
