@@ -174,6 +174,7 @@ kubectl find them.`,
 	root.AddCommand(
 		newDiff(world, talk),
 		newPlan(world, talk),
+		newPropose(world, talk),
 		newAudit(world, talk),
 		newImport(world, talk),
 		newExplain(world, talk),
