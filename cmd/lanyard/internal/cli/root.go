@@ -149,6 +149,9 @@ kubectl find them.`,
   # Who can move to EKS Pod Identity, and who must stay on IRSA?
   lanyard plan --path fleet --cluster irsa-lab
 
+  # Write the next wave of moves into Git, as a patch.
+  lanyard propose --path fleet --cluster irsa-lab
+
   # Who can assume what, and what of it is not as it should be?
   lanyard audit --cluster irsa-lab
 
