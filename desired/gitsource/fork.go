@@ -11,8 +11,11 @@ import (
 type graph map[plumbing.Hash][]plumbing.Hash
 
 // maxGraph bounds it. Two tips 500 commits deep are a thousand commits, and more where
-// branches were merged side by side.
-const maxGraph = 50_000
+// branches were merged side by side. maxParents bounds what one commit can add.
+const (
+	maxGraph   = 20_000
+	maxParents = 100
+)
 
 // grow adds the commits from a tip down, by generations, as far as they can be read.
 func (g graph) grow(ctx context.Context, o *objects, tip plumbing.Hash, depth int) error {
@@ -33,7 +36,9 @@ func (g graph) grow(ctx context.Context, o *objects, tip plumbing.Hash, depth in
 				if err != nil {
 					return err
 				}
-				parents = commit.ParentHashes
+				if parents = commit.ParentHashes; len(parents) > maxParents {
+					return malformed("commit %s has %d parents", hash, len(parents))
+				}
 				g[hash] = parents
 			}
 			for _, parent := range parents {

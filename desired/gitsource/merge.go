@@ -66,7 +66,7 @@ func (s *Source) Merge(ctx context.Context, base, head string, paths []string, r
 		if err != nil {
 			return err
 		}
-		if s.graph == nil || len(s.graph) >= maxGraph {
+		if s.graph == nil || len(s.graph) > maxGraph/4 { // there is room for what is looked at now
 			s.graph = graph{}
 		}
 		p := &pair{look: seen, graph: s.graph, base: b, head: h}

@@ -349,6 +349,9 @@ func TestMergeWithoutAFork(t *testing.T) {
 		f.do(t, err)
 		f.branch(t, branch, commit)
 	}
+	octopus, err := f.CommitTree(tree, gitd.Signature{Name: "a", Email: "a@example.com", Message: "octopus", When: noon}, slices.Repeat([]string{f.first}, 101)...)
+	f.do(t, err)
+	f.branch(t, "octopus", octopus)
 	for way, o := range f.ways(t) {
 		for _, tt := range []struct {
 			base, head string
@@ -358,6 +361,7 @@ func TestMergeWithoutAFork(t *testing.T) {
 			{"main", "change", gitsource.ErrNoFork, "have none within 500 commits: merge or rebase change onto main"},
 			{"change", "orphan", gitsource.ErrNoFork, "change and orphan have none: merge or rebase orphan onto change"},
 			{"cross-x", "cross-y", gitsource.ErrNoFork, "crosswise"},
+			{"change", "octopus", gitsource.ErrMalformed, "has 101 parents"},
 			{"mian", "change", gitsource.ErrRefNotFound, `did you mean "main"?`},
 			{"main", strings.Repeat("12345678", 5), gitsource.ErrRefNotFound, "no branch or tag reaches"},
 		} {
@@ -529,5 +533,61 @@ func TestMergeOfWhatCIChecksOut(t *testing.T) {
 	write(t, unborn+"/fleet/x.yaml", "x\n")
 	if _, err := mergeTree(t, unborn, "main"); err == nil || !strings.Contains(err.Error(), "check one out") {
 		t.Errorf("no commit: %v", err)
+	}
+}
+
+// TestForkAsGitDoes compares where two commits of made-up histories part with what git
+// merge-base says.
+func TestForkAsGitDoes(t *testing.T) {
+	t.Parallel()
+	bin := gitBinary(t)
+	repo, err := gitd.Init(t.TempDir() + "/fleet.git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fleet{Repo: repo}
+	tree, err := f.Tree()
+	f.do(t, err)
+	kinds := map[int]int{}
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 11))
+		var commits []string
+		for i := range 30 {
+			var parents []string
+			for range min(len(commits), 1+random.IntN(3)/2) {
+				parents = append(parents, commits[max(0, len(commits)-1-random.IntN(6))])
+			}
+			if i == 15 && seed%4 == 0 { // a second root
+				parents = nil
+			}
+			by := gitd.Signature{Name: "a", Email: "a@example.com", Message: fmt.Sprintf("%d of %d", i, seed), When: noon}
+			commit, err := f.CommitTree(tree, by, parents...)
+			f.do(t, err)
+			commits = append(commits, commit)
+		}
+		src := open(t, gitsource.Options{URL: f.Dir})
+		for range 6 {
+			base, head := commits[10+random.IntN(20)], commits[10+random.IntN(20)]
+			f.branch(t, "base", base)
+			f.branch(t, "head", head)
+			cmd := exec.CommandContext(t.Context(), bin, "-c", "safe.directory=*", "merge-base", "--all", base, head)
+			cmd.Dir, cmd.Env = f.Dir, []string{"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null"}
+			out, err := cmd.Output()
+			if failed, ok := errors.AsType[*exec.ExitError](err); err != nil && (!ok || failed.ExitCode() != 1) {
+				t.Fatal(err)
+			}
+			want := strings.Fields(string(out))
+			kinds[min(len(want), 2)]++
+			m, err := merge(t, src, "base", "head")
+			switch {
+			case len(want) == 1 && (err != nil || m.Fork != want[0]):
+				t.Errorf("seed %d, %s and %s: %v, from %s, want %s", seed, base, head, err, m.Fork, want[0])
+			case len(want) != 1 && !errors.Is(err, gitsource.ErrNoFork):
+				t.Errorf("seed %d, %s and %s: %v, from %s, and git finds %v", seed, base, head, err, m.Fork, want)
+			}
+		}
+	}
+	if kinds[0] == 0 || kinds[1] < 20 || kinds[2] == 0 {
+		t.Errorf("%v pairs with none, one and several", kinds)
 	}
 }
