@@ -417,14 +417,20 @@ func TestNothingSecretIsKept(t *testing.T) {
 		corev1.Container{Name: "profile", Env: env("AWS_PROFILE", secret), Command: []string{secret}})
 	spec.Volumes = append(spec.Volumes, corev1.Volume{Name: secret})
 	pod := podOf("web-1", "s3-reader", "ip-1", nil, spec)
-	pod.Annotations = map[string]string{"x": secret}
+	// What kubectl apply leaves on an object repeats it, environment and all.
+	applied := map[string]string{"x": secret, corev1.LastAppliedConfigAnnotation: `{"spec":{"x":"` + secret + `"}}`}
+	pod.Annotations = applied
 	pod.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: secret}}
 	account := &corev1.ServiceAccount{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "s3-reader", Annotations: map[string]string{"x": secret}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "demo", Name: "s3-reader", Annotations: applied},
 		Secrets:    []corev1.ObjectReference{{Name: secret}},
 	}
 	d := &appsv1.Deployment{ObjectMeta: objectMeta("web"), Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: *spec}}}
-	w := newWorld(t, pod, account, d)
+	d.Annotations, d.Spec.Template.Annotations = applied, applied
+	kept := &corev1.Secret{ObjectMeta: objectMeta("kept"), StringData: map[string]string{secret: secret}, Data: map[string][]byte{"token": []byte(secret)}, Type: corev1.SecretTypeServiceAccountToken}
+	kept.Annotations = map[string]string{corev1.ServiceAccountNameKey: "s3-reader", "x": secret}
+	config := &corev1.ConfigMap{ObjectMeta: objectMeta("kept"), Data: map[string]string{"x": secret}}
+	w := newWorld(t, pod, account, d, kept, config)
 	o := w.observer()
 	s := w.observe(o)
 	looked, err := o.Look(t.Context(), reader)
