@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -171,6 +172,8 @@ kubectl find them.`,
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	addBare()
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", ".FlagUsages | bare"))
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w: see `%s --help`", err, cmd.CommandPath())
 	})
@@ -197,6 +200,16 @@ kubectl find them.`,
 	)
 	return root
 }
+
+// bare leaves out of help what pflag says of every switch, [=true|false], and keeps the
+// columns.
+func bare(usages string) string {
+	const said = "[=true|false]"
+	return strings.ReplaceAll(usages, said, strings.Repeat(" ", len(said)))
+}
+
+// addBare lets templates use bare. They are the process's.
+var addBare = sync.OnceFunc(func() { cobra.AddTemplateFunc("bare", bare) })
 
 // fromEnvironment gives each flag that was not set the value of its environment
 // twin: --api-token-file is LANYARD_API_TOKEN_FILE. The flags that print and end have

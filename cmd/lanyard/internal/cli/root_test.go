@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 // TestInterrupted: Ctrl-C ends a command within a second, whatever it waits for, and
@@ -123,4 +127,22 @@ func TestOrderly(t *testing.T) {
 			t.Errorf("%v: got %t, want %t", tt.args, got, tt.want)
 		}
 	}
+}
+
+// TestHelpIsBare: every command's help names a switch by its name alone.
+func TestHelpIsBare(t *testing.T) {
+	t.Parallel()
+	world := World{Stdout: io.Discard, Stderr: io.Discard, Getenv: func(string) string { return "" }}
+	var ask func(cmd *cobra.Command)
+	ask = func(cmd *cobra.Command) {
+		cmd.InitDefaultHelpFlag()
+		if help := cmd.UsageString(); strings.Contains(help, "true|false") || !strings.Contains(help, "--help   ") {
+			t.Errorf("%s: help is not as it should be:\n%s", cmd.CommandPath(), help)
+		}
+		for _, c := range cmd.Commands() {
+			ask(c)
+		}
+	}
+	root := newRoot(world, newVoice(world))
+	ask(root)
 }
