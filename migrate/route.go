@@ -10,6 +10,7 @@ import (
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/sync/diff"
+	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/trust"
 )
 
@@ -27,6 +28,7 @@ type Leg struct {
 	Restarts []string   `json:"restarts"` // the pods that end and come again
 	Waits    string     `json:"waits"`    // for what, before it is taken; empty: for the step before
 	Calls    int        `json:"calls"`    // to AWS and the API server, at least: looks right before and after included
+	Others   bool       `json:"-"`        // somebody else must take it: lanyard may not
 }
 
 // Route lists the steps that lie before a workload, in their order: the next one first.
@@ -77,6 +79,7 @@ func (r *route) toPodIdentity(s Standing) {
 			Before: r.standing(), After: r.association(r.j.Association.Tags), Undo: "update it to what it was", Calls: 3} // an update leaves tags alone
 		if cleared := r.cleared(); len(cleared) > 0 {
 			leg.After = r.association(r.marks())
+			leg.Others = true
 			leg.Do, leg.Undo = "somebody deletes the association and creates it as Git asks, because an update cannot clear "+several(cleared), "create it as it was"
 		}
 		r.add(leg)
@@ -103,6 +106,7 @@ func (r *route) toIRSA(s Standing) {
 			leg.Do += ": it counts once the association is gone"
 		}
 		if !a.ours {
+			leg.Others = true
 			leg.Do = "whoever owns the annotation changes it, or the mapping adopts it (adopt: [annotation])"
 		}
 		if a.have != "" {
@@ -126,6 +130,7 @@ func (r *route) widen(m identity.Mechanism) {
 	leg := Leg{Phase: r.first(), Plane: diff.PlaneTrust, Object: "trust policy of role " + r.m.Role.String(), Owner: r.maker(), Calls: 3,
 		Do: "add lanyard's own statement " + grant.Sid() + " beside what stands", After: string(grant.Statement()), Undo: "take statement " + grant.Sid() + " out"}
 	if !r.mayEdit(grant) {
+		leg.Others = true
 		leg.Do = "whoever makes the role adds this statement, or the mapping adopts its trust (adopt: [trust])"
 	}
 	if r.doc != nil {
@@ -227,8 +232,10 @@ func (r *route) marks() map[string]string {
 }
 
 // standing is the association that stands, as JSON.
-func (r *route) standing() string {
-	a := r.j.Association
+func (r *route) standing() string { return AssociationJSON(r.j.Association) }
+
+// AssociationJSON writes an association as the call that would create it.
+func AssociationJSON(a live.Association) string {
 	return compact(struct {
 		Namespace          string            `json:"namespace"`
 		ServiceAccount     string            `json:"serviceAccount"`

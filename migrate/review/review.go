@@ -2,15 +2,18 @@ package review
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/migrate"
 	"github.com/lanyard-io/lanyard/migrate/outline"
+	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/plan"
 	"github.com/lanyard-io/lanyard/sync/report"
+	"github.com/lanyard-io/lanyard/sync/trust"
 )
 
 // Input is everything that a review depends on.
@@ -191,6 +194,10 @@ type Step struct {
 	Gains []string `json:"gains"` // whom a trust policy lets in then, and did not
 	Loses []string `json:"loses"` // and whom no longer
 	Diff  string   `json:"diff"`  // of a trust policy, line by line
+
+	role         identity.RoleARN // whose trust policy
+	gains, loses []trust.Access
+	now, then    int // sizes of the trust policy
 }
 
 // By says who takes a step.
@@ -252,20 +259,86 @@ func New(in Input) Review {
 	}
 	base, head := lookAt(in, in.Base), lookAt(in, in.Head)
 	r.Caused, r.Before, r.Heals = subtract(base, head)
+	all := pairs(in.Base, in.Head)
+	v := &reviewer{in: in, base: base, head: head, snap: in.Snapshot, caused: bySubject(r.Caused), heals: bySubject(r.Heals), users: map[identity.RoleARN][]identity.Subject{}}
+	for _, m := range in.Head.Mappings {
+		for _, role := range []identity.RoleARN{m.Role, m.PodIdentity.TargetRole} {
+			if !role.IsZero() {
+				v.users[role] = append(v.users[role], m.Subject)
+			}
+		}
+	}
+	for _, p := range all {
+		r.NewGaps = append(r.NewGaps, v.gaps(p)...)
+	}
+	r.Workloads = v.workloads(all)
+	slices.SortStableFunc(r.Workloads, func(a, b Workload) int { return b.Risk.rank() - a.Risk.rank() })
+	r.Together = together(all)
+	r.Rails = v.rails(r.Caused, r.Workloads)
+	r.Quotas.Associations = Quota{Now: len(facts.Associations), Base: base.associations(), Head: head.associations(), Limit: migrate.AssociationQuota}
+	r.whole()
 	r.summarise()
 	return r
+}
+
+func bySubject(all []Finding) map[identity.Subject][]Finding {
+	out := map[identity.Subject][]Finding{}
+	for _, f := range all {
+		s := identity.Subject{Namespace: f.Namespace, ServiceAccount: f.ServiceAccount}
+		out[s] = append(out[s], f)
+	}
+	return out
+}
+
+// associations is how many the cluster has once all is as Git asks, as far as it can be.
+func (s *side) associations() int {
+	n := len(s.snap.Facts().Associations)
+	for i := range s.result.Judged {
+		switch j := &s.result.Judged[i]; {
+		case j.Class == diff.Held || j.Class == diff.Blind:
+		case j.Wanted == identity.PodIdentity && !j.HasAssociation:
+			n++
+		case j.Wanted == identity.IRSA && j.HasAssociation:
+			n--
+		}
+	}
+	for _, o := range s.result.Orphans {
+		if o.Gone && o.Association != nil && s.in.Policy.Prune == desired.PruneOwned {
+			n--
+		}
+	}
+	return n
 }
 
 func (r *Review) summarise() {
 	s := &r.Summary
 	*s = Summary{Risk: None, Workloads: len(r.Workloads), Changes: map[string]int{}, Refused: len(r.Refused), Caused: len(r.Caused), Before: len(r.Before),
 		Heals: len(r.Heals), NewGaps: len(r.NewGaps), Gaps: len(r.Gaps)}
+	worst := func(risk Risk) {
+		if risk.AtLeast(s.Risk) {
+			s.Risk = risk
+		}
+	}
+	for _, d := range r.Risks {
+		worst(d.Risk)
+	}
+	for _, w := range r.Workloads {
+		s.Changes[string(w.Change)]++
+		s.Restarts += len(w.Restarts)
+		worst(w.Risk)
+		for _, step := range w.Steps {
+			if !step.Old {
+				s.Steps++
+			}
+		}
+	}
 	s.Line = r.line()
 }
 
-// Changes reports whether the pull request does something, or adds a gap.
+// Changes reports whether the pull request does something, or adds a gap. What only moves
+// a mapping to another file, or changes an option that nothing waits for, does not.
 func (r Review) Changes() bool {
-	return len(r.Caused)+len(r.Heals)+len(r.NewGaps) > 0
+	return len(r.Refused)+len(r.Caused)+len(r.Heals)+len(r.NewGaps) > 0 || slices.ContainsFunc(r.Workloads, func(w Workload) bool { return w.Does })
 }
 
 // JSON returns the report as indented JSON.
