@@ -3,32 +3,293 @@ package review
 import (
 	"fmt"
 	"io"
+	"strings"
 
+	"github.com/lanyard-io/lanyard/migrate"
+	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/report"
 )
 
-// Markdown writes the review for a comment of at most limit bytes: what it comes to
-// first, then what the pull request causes, heals and leaves. What finds no room is
-// counted in the last line.
+// Markdown writes the review for a comment of at most limit bytes, which are never fewer
+// than characters: what it comes to first, then a table of the workloads, each in full
+// and folded, then what was there before. What finds no room is left out whole, and the
+// last line says what and how much. A limit below a few thousand leaves the first lines.
+//
+// GitHub takes 65,536 characters in a comment.
 func (r Review) Markdown(w io.Writer, limit int) error {
-	c := report.NewComment(limit)
-	c.Write("### lanyard: %s\n\n", report.Prose(r.Summary.Line))
-	c.Write("Cluster %s, from %s to %s.\n", report.Code(r.Cluster), report.Code(r.Base), report.Code(r.Head))
-	c.Section("\n", "", len(r.Refused), func(i int) string {
+	var lost []string
+	lose := func(n int, one string) {
+		if n > 0 {
+			lost = append(lost, count(n, one))
+		}
+	}
+	head, room := r.head(), limit-ending
+	room -= len(head)
+	mistakes, left := bounded(room/3, "\n", len(r.Refused), func(i int) string {
 		m := r.Refused[i]
-		return fmt.Sprintf("- %s %s: %s\n", report.Code(fmt.Sprintf("%s:%d:%d", m.File, m.Line, m.Column)), report.Prose(m.What), report.Prose(m.Instead))
+		return "- " + report.Code(m.at()) + " " + report.Prose(m.What) + ": " + report.Prose(m.Instead) + "\n"
 	})
-	listed(c, "Caused by this change", r.Caused)
-	listed(c, "Healed by this change", r.Heals)
-	listed(c, "There before", r.Before)
-	c.LeftOut("`lanyard diff --base` prints all of it, `-o json` for a program")
-	_, err := io.WriteString(w, c.String())
+	room -= len(mistakes)
+	lose(left, "mistake")
+	whole, left := bounded(room/6, "\n", len(r.Risks)+len(r.Together)+len(r.Rails), r.wholeRow)
+	room -= len(whole)
+	lose(left, "remark on the whole")
+	table, left := bounded(room/3, "\n| risk | ServiceAccount | in Git | merging it | pods that restart | why |\n|---|---|---|---|---|---|\n", len(r.Workloads), func(i int) string { return r.Workloads[i].row() })
+	room -= len(table)
+	lose(left, "row of the table")
+	rest, gone := r.rest(room / 2)
+	room -= len(rest)
+	var details strings.Builder
+	left = 0
+	for _, one := range r.Workloads {
+		d := one.details()
+		if len(d) > room {
+			left++
+			continue
+		}
+		room -= len(d)
+		details.WriteString(d)
+	}
+	lose(left, "workload in full")
+	lost = append(lost, gone...)
+	text := head + mistakes + whole + table + details.String() + rest
+	if len(lost) > 0 {
+		text += "\n**Left out here**, because a comment has room for no more: " + strings.Join(lost, ", ") + ". `lanyard diff --base` prints all of it, `-o json` for a program.\n"
+	}
+	_, err := io.WriteString(w, text)
 	return err
 }
 
-func listed(c *report.Comment, title string, all []Finding) {
-	c.Folded(title, len(all), func(i int) string {
-		f := all[i]
-		return fmt.Sprintf("- **%s** %s %s: %s\n", f.Severity, report.Code(f.who()), f.Kind, report.Prose(f.Message))
+// ending is room for the line about what is left out.
+const ending = 500
+
+// bounded writes a head and rows as far as they fit, and counts those that do not.
+func bounded(limit int, head string, n int, row func(int) string) (text string, left int) {
+	var b strings.Builder
+	for i := range n {
+		one := row(i)
+		if b.Len()+len(one)+len(head) > limit {
+			return b.String(), n - i
+		}
+		if i == 0 {
+			b.WriteString(head)
+			limit += len(head)
+		}
+		b.WriteString(one)
+	}
+	return b.String(), 0
+}
+
+func (r Review) head() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "### lanyard: %s\n\n", report.Prose(r.Summary.Line))
+	fmt.Fprintf(&b, "Cluster %s · %s · %s\n", report.Code(r.Cluster), r.mode(), r.seen())
+	if len(r.Refused) > 0 {
+		b.WriteString("\n**These files would be refused as a whole**: the last accepted revision would stay in force, and nothing of this pull request would be done.\n")
+	}
+	return b.String()
+}
+
+// wholeRow is one of what is said of the pull request as such.
+func (r Review) wholeRow(i int) string {
+	if i < len(r.Risks) {
+		d := r.Risks[i]
+		return fmt.Sprintf("- **%s** %s: %s\n", d.Risk, d.Code, report.Prose(d.Message))
+	}
+	if i -= len(r.Risks); i < len(r.Together) {
+		t := r.Together[i]
+		return fmt.Sprintf("- %s: %s\n", report.Prose(t.says()), report.Prose(some(t.Mappings)))
+	}
+	rail := r.Rails[i-len(r.Together)]
+	return fmt.Sprintf("- guard rail %s: %s: %s\n", report.Code(rail.Rule), report.Prose(rail.Message), report.Prose(some(rail.Mappings)))
+}
+
+// row is a workload's line of the table.
+func (w Workload) row() string {
+	risk := string(w.Risk)
+	if w.Risk.AtLeast(Medium) {
+		risk = "**" + risk + "**"
+	}
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s |\n", risk, report.Code(w.Name()), w.Change, report.Prose(w.what()), w.restarts(), cmpOr(w.why(), "-"))
+}
+
+// details is a workload in full, folded.
+func (w Workload) details() string {
+	var b strings.Builder
+	item := func(format string, args ...any) { fmt.Fprintf(&b, "- "+format+"\n", args...) }
+	fmt.Fprintf(&b, "\n<details><summary><b>%s</b>: %s</summary>\n\n", report.Prose(w.Name()), report.Prose(w.what()))
+	fmt.Fprintf(&b, "%s %s%s", w.Change, "at "+report.Code(w.Position), mdWas(w))
+	fmt.Fprintf(&b, " · %s\n", w.stands())
+	if len(w.Fields) > 0 {
+		b.WriteString("\n| in Git | before | after |\n|---|---|---|\n")
+		for _, f := range w.Fields {
+			name := f.Name
+			if f.at.File != w.at.File {
+				name += "<br>" + report.Code(f.Position)
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", name, cmpOr(report.Code(f.Before), "-"), cmpOr(report.Code(f.After), "-"))
+		}
+	}
+	if len(w.Risks) > 0 {
+		fmt.Fprintf(&b, "\n**Risk: %s**\n\n", w.Risk)
+	}
+	for _, d := range w.Risks {
+		item("%s (%s): %s", d.Code, d.Risk, report.Prose(d.Message))
+	}
+	w.steps(&b)
+	w.notes(item, &b)
+	b.WriteString("\n</details>\n")
+	return b.String()
+}
+
+func mdWas(w Workload) string {
+	if w.Was == "" || w.Was == w.Position {
+		return ""
+	}
+	return ", was at " + report.Code(w.Was)
+}
+
+// steps writes the whole way.
+func (w Workload) steps(b *strings.Builder) {
+	if len(w.Steps) > 0 {
+		b.WriteString("\n**What is done, in this order**\n\n")
+	}
+	for i, s := range w.Steps {
+		who := s.taker()
+		if s.Old {
+			who += ", and without this pull request too"
+		}
+		text := report.Prose(s.Do)
+		if s.subject() != w.subject {
+			text = report.Code(s.Namespace+"/"+s.ServiceAccount) + ": " + text
+		}
+		fmt.Fprintf(b, "%d. **%s** %s (%s)\n", i+1, s.Plane, text, who)
+		if s.Plane == diff.PlaneTrust {
+			for _, l := range s.moved() {
+				fmt.Fprintf(b, "   - %s\n", report.Prose(l))
+			}
+		} else {
+			fmt.Fprintf(b, "   - %s → %s\n", cmpOr(report.Code(s.Before), "nothing"), cmpOr(report.Code(s.After), "nothing"))
+		}
+		if s.Waits != "" {
+			fmt.Fprintf(b, "   - waits %s\n", report.Prose(s.Waits))
+		}
+		if s.Undo != "" {
+			fmt.Fprintf(b, "   - undone by: %s\n", report.Prose(s.Undo))
+		}
+	}
+	for _, s := range w.Steps {
+		if s.Diff != "" {
+			fmt.Fprintf(b, "\n<details><summary>%s, line by line</summary>\n\n%s\n</details>\n", report.Prose(s.Object), block("diff", s.Diff))
+		}
+	}
+}
+
+// block is a code block that its content cannot end.
+func block(language, text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(report.Fence(language, text)) { // which is indented, for a list
+		b.WriteString(strings.TrimPrefix(line, "  "))
+	}
+	return strings.TrimPrefix(b.String(), "\n")
+}
+
+// notes writes what else is to know of a workload.
+func (w Workload) notes(item func(string, ...any), b *strings.Builder) {
+	title := func(text string) { fmt.Fprintf(b, "\n**%s**\n\n", text) }
+	if len(w.NoLonger) > 0 {
+		title("What is no longer done")
+	}
+	for _, s := range w.NoLonger {
+		item("%s: %s", report.Prose(s.Object), report.Prose(s.Do))
+	}
+	if len(w.Stays) > 0 {
+		title("What stays live")
+	}
+	for _, s := range w.Stays {
+		item("%s", report.Prose(s))
+	}
+	for _, list := range []struct {
+		title string
+		all   []migrate.Reason
+	}{{"Why " + w.Verdict.Head, w.Reasons}, {"What it waits for", w.Holds}, {"To mind", w.Warnings}} {
+		if len(list.all) > 0 {
+			title(list.title)
+		}
+		for _, r := range list.all {
+			item("%s", report.Prose(reasoned(r)))
+			if r.Fix != "" {
+				fmt.Fprintf(b, "  - way out: %s\n", report.Prose(r.Fix))
+			}
+		}
+	}
+	if len(w.Gaps) > 0 {
+		title("Not read")
+	}
+	for _, g := range w.Gaps {
+		item("%s", report.Prose(g.String()))
+	}
+	w.reach(item, title)
+}
+
+// reach writes whom and what a workload concerns.
+func (w Workload) reach(item func(string, ...any), title func(string)) {
+	lists := []struct {
+		label string
+		names []string
+	}{
+		{"pods that lanyard restarts", w.Restarts},
+		{"pods that somebody must restart", w.NeedRestart},
+		{"workloads", w.Owners},
+		{"roles in other accounts", w.OtherAccounts},
+		{"other clusters that its role lets in", w.OtherClusters},
+		{"mappings with the same role", w.SharedWith},
+	}
+	any := len(w.Trust) > 0
+	for _, l := range lists {
+		any = any || len(l.names) > 0
+	}
+	if any {
+		title("Whom it concerns")
+	}
+	for _, l := range lists {
+		if len(l.names) > 0 {
+			item("%s: %s", l.label, report.Prose(some(l.names)))
+		}
+	}
+	for _, t := range w.Trust {
+		item("trust policy: %s", report.Prose(t.says()))
+	}
+}
+
+// rest is what comes after the workloads, and what of it is left out.
+func (r Review) rest(limit int) (text string, lost []string) {
+	section := func(title, one string, n int, row func(int) string) {
+		body, left := bounded(limit/3, fmt.Sprintf("\n<details><summary>%s (%d)</summary>\n\n", title, n), n, row)
+		if body != "" {
+			body += "\n</details>\n"
+		}
+		if left > 0 {
+			lost = append(lost, count(left, one))
+		}
+		text += body
+	}
+	finding := func(all []Finding) func(int) string {
+		return func(i int) string {
+			f := all[i]
+			return fmt.Sprintf("- **%s** %s %s: %s\n", f.Severity, report.Code(f.who()), f.Kind, report.Prose(f.Message))
+		}
+	}
+	section("Findings that this change causes", "caused finding", len(r.Caused), finding(r.Caused))
+	section("Findings that this change heals", "healed finding", len(r.Heals), finding(r.Heals))
+	section("Not read, and needed for this change", "gap", len(r.NewGaps), func(i int) string {
+		return fmt.Sprintf("- %s: %s\n", report.Code(r.NewGaps[i].who()), report.Prose(r.NewGaps[i].What))
 	})
+	section("Drift that was there before", "finding from before", len(r.Before), finding(r.Before))
+	section("Not read, before as after", "gap from before", len(r.Gaps), func(i int) string { return "- " + report.Prose(r.Gaps[i].String()) + "\n" })
+	if q := r.Quotas.Associations; q.Base != q.Head {
+		text += fmt.Sprintf("\nAssociations of the cluster: %d now, %d after, of %d.\n", q.Now, q.Head, q.Limit)
+	}
+	text += fmt.Sprintf("\n<sub>From %s to %s.</sub>\n", report.Code(r.Base), report.Code(r.Head))
+	return text, lost
 }

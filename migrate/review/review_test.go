@@ -1,10 +1,12 @@
 package review_test
 
 import (
-	"cmp"
+	"bytes"
 	"fmt"
+	"io"
 	"slices"
 	"testing"
+	"unicode/utf8"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -12,7 +14,6 @@ import (
 	"github.com/lanyard-io/lanyard/migrate"
 	"github.com/lanyard-io/lanyard/migrate/review"
 	"github.com/lanyard-io/lanyard/sync/diff"
-	"github.com/lanyard-io/lanyard/sync/live"
 )
 
 // said is a finding's words without its place, which may move.
@@ -85,6 +86,47 @@ func TestNothing(t *testing.T) {
 	}
 }
 
+// TestPulls: each pull request in every form.
+func TestPulls(t *testing.T) {
+	t.Parallel()
+	for _, name := range pulls(t) {
+		r := review.New(pull(t, name))
+		for form, write := range forms(r) {
+			var b bytes.Buffer
+			if err := write(&b); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, name+"."+form, b.Bytes())
+		}
+		if utf8.RuneCountInString(r.Summary.Line) > 140 {
+			t.Errorf("%s: its line has more than 140 characters: %s", name, r.Summary.Line)
+		}
+	}
+}
+
+// forms are those that the goldens have.
+func forms(r review.Review) map[string]func(io.Writer) error {
+	return map[string]func(io.Writer) error{
+		"md":    func(w io.Writer) error { return r.Markdown(w, 60_000) },
+		"txt":   func(w io.Writer) error { return r.Text(w, review.View{}) },
+		"table": func(w io.Writer) error { return r.Table(w, review.View{}) },
+		"json": func(w io.Writer) error {
+			b, err := r.JSON()
+			if err != nil {
+				return err
+			}
+			_, err = w.Write(b)
+			return err
+		},
+	}
+}
+
+func turned[T any](list []T) []T {
+	list = slices.Clone(list)
+	slices.Reverse(list)
+	return list
+}
+
 // TestOrder: what the snapshot lists first is of no account.
 func TestOrder(t *testing.T) {
 	t.Parallel()
@@ -94,13 +136,9 @@ func TestOrder(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		f := facts(t)
-		slices.Reverse(f.Pods)
-		slices.Reverse(f.Roles)
-		slices.Reverse(f.ServiceAccounts)
-		slices.Reverse(f.Associations)
-		slices.Reverse(f.Workloads)
-		slices.SortFunc(f.Nodes, func(a, b live.Node) int { return -cmp.Compare(a.Name, b.Name) })
+		f := *in.Snapshot.Facts()
+		f.Pods, f.Roles, f.ServiceAccounts = turned(f.Pods), turned(f.Roles), turned(f.ServiceAccounts)
+		f.Associations, f.Workloads, f.Nodes = turned(f.Associations), turned(f.Workloads), turned(f.Nodes)
 		in.Snapshot = snapshot(t, f)
 		got, err := review.New(in).JSON()
 		if err != nil {

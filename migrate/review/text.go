@@ -15,29 +15,213 @@ type View struct {
 	Paint report.Paint // nil: as it is
 }
 
+// Table writes one line for each workload that the pull request touches.
+func (r Review) Table(w io.Writer, v View) error {
+	var b strings.Builder
+	rows := [][]string{{"RISK", "SERVICEACCOUNT", "CHANGE", "MERGING", "RESTARTS", "WHY"}}
+	for _, one := range r.Workloads {
+		row := []string{string(one.Risk), one.Name(), string(one.Change), one.what(), one.restarts(), one.why()}
+		for i, c := range row {
+			row[i] = cmpOr(report.Cell(c), "-")
+		}
+		rows = append(rows, row)
+	}
+	for _, m := range r.Refused {
+		fmt.Fprintf(&b, "%s\n", report.Cell(m.at()+": "+m.What+": "+m.Instead))
+	}
+	if len(rows) > 1 {
+		report.Columns(&b, rows, func(row, column int, text string) string {
+			if row == 0 || column > 0 {
+				return text
+			}
+			return v.Paint.On(r.Workloads[row-1].Risk.style(), text)
+		})
+	}
+	fmt.Fprintf(&b, "%s\n", report.Cell(r.Summary.Line))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (r Risk) style() report.Style {
+	switch r {
+	case High:
+		return report.StyleCritical
+	case Medium:
+		return report.StyleWarning
+	case Low:
+		return report.StyleInfo
+	case None:
+	}
+	return report.StyleGood
+}
+
 // Text writes the review as a person reads it on a terminal.
 func (r Review) Text(w io.Writer, v View) error {
-	var p report.Page
-	p.Line("%s", v.Paint.On(report.StyleStrong, report.Cell(r.Summary.Line)))
-	p.Line("cluster %s, from %s to %s", report.Cell(r.Cluster), report.Cell(r.Base), report.Cell(r.Head))
-	for _, m := range r.Refused {
-		p.Prose(2, "", fmt.Sprintf("%s:%d:%d: %s: %s", m.File, m.Line, m.Column, m.What, m.Instead))
+	p := &page{view: v}
+	p.Prose(0, "", r.Summary.Line)
+	p.Line("%s", v.Paint.On(report.StyleFaint, report.Cell("cluster "+r.Cluster+" · "+r.mode()+" · "+r.seen())))
+	p.Line("%s", v.Paint.On(report.StyleFaint, report.Cell(r.Base+" → "+r.Head)))
+	p.list("refused: the head is not followed, the last accepted revision stays in force", len(r.Refused), func(i int) (string, string) {
+		m := r.Refused[i]
+		return "", m.at() + ": " + m.What + ": " + m.Instead
+	})
+	p.list("of the whole", len(r.Risks), func(i int) (string, string) { return string(r.Risks[i].Risk), string(r.Risks[i].Code) + ": " + r.Risks[i].Message })
+	p.list("changed together", len(r.Together), func(i int) (string, string) {
+		return "", r.Together[i].says() + ": " + some(r.Together[i].Mappings)
+	})
+	p.list("guard rails", len(r.Rails), func(i int) (string, string) { return r.Rails[i].Rule, r.Rails[i].Message })
+	for _, one := range r.Workloads {
+		p.workload(one)
 	}
-	findings(&p, v, "caused by this change", r.Caused)
-	findings(&p, v, "healed by this change", r.Heals)
-	findings(&p, v, "there before", r.Before)
+	p.findings("caused by this change", r.Caused)
+	p.findings("healed by this change", r.Heals)
+	p.list("not read, and needed for this change", len(r.NewGaps), func(i int) (string, string) { return r.NewGaps[i].who(), r.NewGaps[i].What })
+	p.findings("there before", r.Before)
+	p.list("not read, before as after", len(r.Gaps), func(i int) (string, string) { return "", r.Gaps[i].String() })
+	if q := r.Quotas.Associations; q.Base != q.Head {
+		p.Line("\nassociations of the cluster: %d now, %d after, of %d", q.Now, q.Head, q.Limit)
+	}
 	_, err := io.WriteString(w, p.String())
 	return err
 }
 
-func findings(p *report.Page, v View, title string, all []Finding) {
-	if len(all) == 0 {
+// page is a text for a terminal in the making.
+type page struct {
+	report.Page
+	view View
+}
+
+func (p *page) title(text string) { p.Line("\n%s", p.view.Paint.On(report.StyleStrong, report.Cell(text))) }
+
+func (p *page) list(title string, n int, row func(i int) (label, text string)) {
+	if n == 0 {
 		return
 	}
-	p.Line("\n%s (%d)", v.Paint.On(report.StyleStrong, title), len(all))
-	for _, f := range all {
-		p.Prose(2, "", fmt.Sprintf("%s %s %s: %s", f.Severity, f.who(), f.Kind, f.Message))
+	p.title(fmt.Sprintf("%s (%d)", title, n))
+	for i := range n {
+		label, text := row(i)
+		p.Prose(2, label, text)
 	}
+}
+
+func (p *page) findings(title string, all []Finding) {
+	p.list(title, len(all), func(i int) (string, string) {
+		f := all[i]
+		return string(f.Severity), fmt.Sprintf("%s %s: %s", f.who(), f.Kind, f.Message)
+	})
+}
+
+// workload writes one in full.
+func (p *page) workload(w Workload) {
+	p.Line("\n%s  %s  %s", p.view.Paint.On(report.StyleStrong, report.Cell(w.Name())), p.view.Paint.On(w.Risk.style(), string(w.Risk)), report.Cell(w.what()))
+	p.Prose(2, "", string(w.Change)+" at "+w.Position+was(w)+" · "+w.stands())
+	for _, f := range w.Fields {
+		p.Prose(2, f.Name, cmpOr(f.Before, "nothing")+" → "+cmpOr(f.After, "nothing")+elsewhere(f, w))
+	}
+	for _, d := range w.Risks {
+		p.Prose(2, string(d.Risk), string(d.Code)+": "+d.Message)
+	}
+	for i, s := range w.Steps {
+		p.step(i+1, s, w)
+	}
+	for _, s := range w.NoLonger {
+		p.Prose(2, "no longer", s.Object+": "+s.Do)
+	}
+	for _, s := range w.Stays {
+		p.Prose(2, "stays", s)
+	}
+	for _, r := range w.Reasons {
+		p.Prose(2, "why "+w.Verdict.Head, reasoned(r))
+	}
+	for _, r := range w.Holds {
+		p.Prose(2, "holds", reasoned(r))
+	}
+	for _, r := range w.Warnings {
+		p.Prose(2, "mind", reasoned(r))
+	}
+	for _, g := range w.Gaps {
+		p.Prose(2, "not read", g.String())
+	}
+	p.named(w)
+}
+
+// named writes who and what else is concerned.
+func (p *page) named(w Workload) {
+	for _, one := range []struct {
+		label string
+		list  []string
+	}{
+		{"restarts", w.Restarts}, {"must be restarted by somebody", w.NeedRestart}, {"workloads", w.Owners},
+		{"roles in other accounts", w.OtherAccounts}, {"other clusters that its role lets in", w.OtherClusters}, {"mappings with the same role", w.SharedWith},
+	} {
+		if len(one.list) > 0 {
+			p.Prose(2, one.label, some(one.list))
+		}
+	}
+	for _, t := range w.Trust {
+		p.Prose(2, "trust policy", t.says())
+	}
+}
+
+func (t Room) says() string {
+	s := fmt.Sprintf("%s has %d characters now, %d at most on the way, %d in the end", t.Role, t.Now, t.Peak, t.After)
+	if t.Limit > 0 {
+		s += fmt.Sprintf(", of %d", t.Limit)
+	}
+	return s
+}
+
+func (p *page) step(n int, s Step, w Workload) {
+	label := fmt.Sprintf("%d %s", n, s.Plane)
+	if s.Old {
+		label += ", not by this change"
+	}
+	text := s.Do + " [" + s.taker() + "]"
+	if s.subject() != w.subject {
+		text = s.Namespace + "/" + s.ServiceAccount + ": " + text
+	}
+	p.Prose(2, label, text)
+	p.Prose(6, "on", s.Object)
+	if s.Plane != diff.PlaneTrust {
+		p.Prose(6, "", cmpOr(s.Before, "nothing")+" → "+cmpOr(s.After, "nothing"))
+	}
+	for _, l := range s.moved() {
+		p.Prose(6, "", l)
+	}
+	if s.Waits != "" {
+		p.Prose(6, "waits", s.Waits)
+	}
+	if p.view.Diff && s.Diff != "" {
+		for line := range strings.Lines(s.Diff) {
+			p.Line("      %s", report.Cell(strings.TrimRight(line, "\n")))
+		}
+	}
+}
+
+func was(w Workload) string {
+	if w.Was == "" || w.Was == w.Position {
+		return ""
+	}
+	return ", was at " + w.Was
+}
+
+// elsewhere says where a field is said, if not in the mapping's own file.
+func elsewhere(f Field, w Workload) string {
+	if f.at.File == w.at.File {
+		return ""
+	}
+	return " (at " + f.Position + ")"
+}
+
+// mostNamed bounds how many names a list has for people.
+const mostNamed = 10
+
+// some lists names, the first of them.
+func some(names []string) string {
+	if len(names) <= mostNamed {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNamed], ", "), len(names)-mostNamed)
 }
 
 func (f Finding) who() string {
@@ -47,42 +231,10 @@ func (f Finding) who() string {
 	return f.Namespace + "/" + f.ServiceAccount
 }
 
-// Summary returns the review in one line of at most 140 characters, without line feeds.
-func (r Review) line() string {
-	if n := len(r.Refused); n > 0 {
-		return "refused: " + count(n, "mistake") + " in the files, so nothing of it is followed"
-	}
-	var parts []string
-	if n := len(r.Caused); n > 0 {
-		parts = append(parts, count(n, "finding")+" caused")
-	}
-	if n := len(r.Heals); n > 0 {
-		parts = append(parts, count(n, "finding")+" healed")
-	}
-	if len(parts) == 0 {
-		parts = append(parts, "nothing changes")
-	}
-	if n := len(r.Before); n > 0 {
-		parts = append(parts, fmt.Sprintf("%d from before", n))
-	}
-	return strings.Join(parts, ", ")
-}
-
 // count returns "1 pod", "2 pods".
 func count(n int, one string) string {
 	if n == 1 {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %ss", n, one)
-}
-
-func styleOf(s diff.Severity) report.Style {
-	switch s {
-	case diff.Critical:
-		return report.StyleCritical
-	case diff.Warning:
-		return report.StyleWarning
-	case diff.Info:
-	}
-	return report.StyleInfo
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -108,8 +109,10 @@ func policy(t testing.TB, text string) (plan.Policy, *desired.Configuration) {
 }
 
 // pull is a pull request: a txtar whose comment has lines "key: value" and whose files
-// are those that it writes. A line "delete: PATH" deletes one, "mode" and "prune" are
-// the operator's, and "on: base" makes the files those of the base as well.
+// are those that it writes. A line "delete: PATH" deletes one, "only: PATHS" leaves no
+// others in the base, "idle: NAMESPACE/NAME" takes a ServiceAccount's pods and workloads
+// from the live world, and "mode" and "prune" are the operator's. A file base/PATH is one
+// of the base; lanyard.yaml is the operator's configuration.
 func pull(t testing.TB, name string) review.Input {
 	t.Helper()
 	a, err := txtar.ParseFile(filepath.Join("testdata", "pulls", name+".txtar"))
@@ -119,6 +122,7 @@ func pull(t testing.TB, name string) review.Input {
 	base := files(t)
 	configuration := string(examples.Configuration)
 	var deleted []string
+	f := facts(t)
 	for line := range strings.Lines(string(a.Comment)) {
 		key, value, is := strings.Cut(strings.TrimSpace(line), ": ")
 		switch {
@@ -129,22 +133,26 @@ func pull(t testing.TB, name string) review.Input {
 			configuration = strings.Replace(configuration, "prune: never", "prune: "+value, 1)
 		case key == "delete":
 			deleted = append(deleted, value)
+		case key == "only":
+			maps.DeleteFunc(base, func(name string, _ *fstest.MapFile) bool { return !slices.Contains(strings.Fields(value), name) })
+		case key == "idle":
+			idle(&f, value)
 		default:
 			t.Fatalf("%s: unknown line %q", name, line)
 		}
 	}
 	head := maps.Clone(base)
-	for _, f := range a.Files {
-		switch name, on := strings.CutPrefix(f.Name, "base/"); {
+	for _, one := range a.Files {
+		switch name, on := strings.CutPrefix(one.Name, "base/"); {
 		case on:
-			base[name] = &fstest.MapFile{Data: f.Data}
-			if _, too := head[name]; too || !has(a, name) {
+			base[name] = &fstest.MapFile{Data: one.Data}
+			if !has(a, name) {
 				head[name] = base[name]
 			}
-		case f.Name == "lanyard.yaml":
-			configuration = string(f.Data)
+		case one.Name == "lanyard.yaml":
+			configuration = string(one.Data)
 		default:
-			head[f.Name] = &fstest.MapFile{Data: f.Data}
+			head[one.Name] = &fstest.MapFile{Data: one.Data}
 		}
 	}
 	for _, d := range deleted {
@@ -153,7 +161,7 @@ func pull(t testing.TB, name string) review.Input {
 		}
 		delete(head, d)
 	}
-	s := snapshot(t, facts(t))
+	s := snapshot(t, f)
 	in := review.Input{Snapshot: s, Age: 90 * time.Second}
 	p, c := policy(t, configuration)
 	in.Policy, in.Mode = p, c.Mode
@@ -167,6 +175,12 @@ func pull(t testing.TB, name string) review.Input {
 		}
 	}
 	return in
+}
+
+// idle takes what uses a ServiceAccount from the live world.
+func idle(f *live.Facts, name string) {
+	f.Pods = slices.DeleteFunc(f.Pods, func(p live.Pod) bool { return p.Subject().String() == name })
+	f.Workloads = slices.DeleteFunc(f.Workloads, func(w live.Workload) bool { return w.Namespace+"/"+w.ServiceAccount == name })
 }
 
 func has(a *txtar.Archive, name string) bool {

@@ -19,10 +19,10 @@ const markdownLimit = 60_000
 // folded. A report that would be too long for a comment ends between two rows, and
 // says how many it leaves out.
 func (d Diff) Markdown(w io.Writer) error {
-	p, short, states, findings := NewComment(markdownLimit), d.shortNames(), d.states(), d.worstFirst()
-	p.Write("### lanyard: %s\n\n", verdict(d))
-	p.Write("Cluster %s, revision %s. %s.\n", Code(d.Cluster), Code(d.Revision), d.Summary.line())
-	p.Section("\n| ServiceAccount | plane | finding | expected | actual | where |\n|---|---|---|---|---|---|\n", "", len(findings), func(i int) string {
+	p, short, states, findings := &page{}, d.shortNames(), d.states(), d.worstFirst()
+	p.write("### lanyard: %s\n\n", verdict(d))
+	p.write("Cluster %s, revision %s. %s.\n", Code(d.Cluster), Code(d.Revision), d.Summary.line())
+	p.section("\n| ServiceAccount | plane | finding | expected | actual | where |\n|---|---|---|---|---|---|\n", "", len(findings), func(i int) string {
 		f := findings[i]
 		m, mapped := states[f.subject()]
 		state := ""
@@ -32,24 +32,24 @@ func (d Diff) Markdown(w io.Writer) error {
 		return findingRow(f, state, short)
 	})
 	title := wouldWrite(d.Mode)
-	p.Folded(strings.ToUpper(title[:1])+title[1:], len(d.Steps), func(i int) string {
+	p.folded(strings.ToUpper(title[:1])+title[1:], len(d.Steps), func(i int) string {
 		s := d.Steps[i]
 		return fmt.Sprintf("- %s %s: %s\n", s.Effect, Code(s.Subject.String()), Prose(s.Action.String()))
 	})
-	p.Folded("What could not be read", len(d.Gaps), func(i int) string { return "- " + Prose(d.Gaps[i].String()) + "\n" })
+	p.folded("What could not be read", len(d.Gaps), func(i int) string { return "- " + Prose(d.Gaps[i].String()) + "\n" })
 	blind := d.blind()
-	p.Folded("Mappings with a missing fact", len(blind), func(i int) string {
+	p.folded("Mappings with a missing fact", len(blind), func(i int) string {
 		m := blind[i]
 		return fmt.Sprintf("- %s %s: %s\n", Code(m.subject()), m.state(), Prose(short(strings.Join(m.unknown(), ", "))))
 	})
 	p.named("In sync", d.inSync())
 	unmanaged := d.Unmanaged[:min(len(d.Unmanaged), mostNamed)]
-	p.Section(summaryTag("Wired, not in Git, never touched", len(d.Unmanaged)), more(len(d.Unmanaged)-len(unmanaged))+"\n</details>\n",
+	p.section(summaryTag("Wired, not in Git, never touched", len(d.Unmanaged)), more(len(d.Unmanaged)-len(unmanaged))+"\n</details>\n",
 		len(unmanaged), func(i int) string { return "- " + Code(unmanaged[i].String()) + "\n" })
 	// Last, because what is to be handed to an owner is long: it must not push out
 	// where a mapping stands.
-	p.Folded("What is left, and to whom", len(d.Left), func(i int) string { return holdRow(d.Left[i], short) })
-	p.LeftOut("`lanyard diff` prints them all, `-o json` for a program")
+	p.folded("What is left, and to whom", len(d.Left), func(i int) string { return holdRow(d.Left[i], short) })
+	p.leftOut()
 	_, err := io.WriteString(w, p.String())
 	return err
 }
@@ -103,29 +103,21 @@ func verdict(d Diff) string {
 	return strings.Join(parts, ", ")
 }
 
-// Comment is a Markdown text that stops at a limit: from the first row that does not fit
-// on, rows are counted and not written.
-type Comment struct {
-	text  strings.Builder
-	limit int
-	full  bool
-	left  int
+// page is a Markdown text that stops at [markdownLimit]: from the first row that does
+// not fit on, rows are counted and not written.
+type page struct {
+	strings.Builder
+	full bool
+	left int
 }
-
-// NewComment begins a text of at most so many bytes, which are never fewer than characters.
-func NewComment(limit int) *Comment { return &Comment{limit: limit} }
-
-// String returns the text.
-func (p *Comment) String() string { return p.text.String() }
 
 // closing is room for the end of a section and the line about what is left out.
 const closing = 300
 
-// Write writes what must be there.
-func (p *Comment) Write(format string, args ...any) { fmt.Fprintf(&p.text, format, args...) }
+func (p *page) write(format string, args ...any) { fmt.Fprintf(p, format, args...) }
 
-// Section writes a head, n rows and a tail, as far as they fit.
-func (p *Comment) Section(head, tail string, n int, row func(i int) string) {
+// section writes a head, n rows and a tail, as far as they fit.
+func (p *page) section(head, tail string, n int, row func(i int) string) {
 	opened := false
 	for i := range n {
 		if p.full {
@@ -133,25 +125,24 @@ func (p *Comment) Section(head, tail string, n int, row func(i int) string) {
 			break
 		}
 		r := row(i)
-		if p.text.Len()+len(head)+len(r)+len(tail)+closing > p.limit {
+		if p.Len()+len(head)+len(r)+len(tail)+closing > markdownLimit {
 			p.full = true
 			p.left += n - i
 			break
 		}
 		if !opened {
-			p.text.WriteString(head)
+			p.WriteString(head)
 			opened = true
 		}
-		p.text.WriteString(r)
+		p.WriteString(r)
 	}
 	if opened {
-		p.text.WriteString(tail)
+		p.WriteString(tail)
 	}
 }
 
-// Folded is a section that is shut until somebody opens it.
-func (p *Comment) Folded(title string, n int, row func(i int) string) {
-	p.Section(summaryTag(title, n), "\n</details>\n", n, row)
+func (p *page) folded(title string, n int, row func(i int) string) {
+	p.section(summaryTag(title, n), "\n</details>\n", n, row)
 }
 
 func summaryTag(title string, n int) string {
@@ -159,9 +150,9 @@ func summaryTag(title string, n int) string {
 }
 
 // named folds the mappings of a section, the first of them by name.
-func (p *Comment) named(title string, all []Mapping) {
+func (p *page) named(title string, all []Mapping) {
 	shown := all[:min(len(all), mostNamed)]
-	p.Section(summaryTag(title, len(all)), more(len(all)-len(shown))+"\n</details>\n", len(shown), func(i int) string {
+	p.section(summaryTag(title, len(all)), more(len(all)-len(shown))+"\n</details>\n", len(shown), func(i int) string {
 		m := shown[i]
 		return fmt.Sprintf("- %s %s, %s, role %s\n", Code(m.subject()), m.mechanism(), count(m.Pods, "pod"), Code(shortName(m.Role)))
 	})
@@ -174,10 +165,9 @@ func more(n int) string {
 	return fmt.Sprintf("\nand %d more\n", n)
 }
 
-// LeftOut says how many rows were not written, and how to see them.
-func (p *Comment) LeftOut(how string) {
+func (p *page) leftOut() {
 	if p.left > 0 {
-		p.Write("\n**%s left out here**, because a comment has room for no more: %s.\n", count(p.left, "row"), how)
+		p.write("\n**%s left out here**, because a comment has room for no more: `lanyard diff` prints them all, `-o json` for a program.\n", count(p.left, "row"))
 	}
 }
 
