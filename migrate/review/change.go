@@ -205,7 +205,7 @@ func together(all []pair) []Together {
 			}
 			g := groups[l]
 			if g == nil {
-				g = &Together{Field: f.Name, Position: l.at, Before: f.Before, After: f.After, Mappings: []string{}}
+				g = &Together{Field: f.Name, Position: l.at, at: f.at, Before: f.Before, After: f.After, Mappings: []string{}}
 				groups[l], order = g, append(order, l)
 			}
 			if g.Before != f.Before {
@@ -213,6 +213,9 @@ func together(all []pair) []Together {
 			}
 			if g.After != f.After {
 				g.After, g.Template = "", true
+			}
+			if l.at == "" && f.at.Compare(g.at) < 0 {
+				g.at = f.at
 			}
 			g.Mappings = append(g.Mappings, p.subject().String())
 		}

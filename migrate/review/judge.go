@@ -68,6 +68,7 @@ func (d *verdict) field(name string) (Field, bool) {
 
 // held: what Git asks for may not or cannot be, or is not known to be possible.
 func (d *verdict) held() {
+	stuck := len(d.v.gaps(d.p)) > 0 || slices.ContainsFunc(d.caused, func(f Finding) bool { return f.Kind == diff.MappingForbidden || f.Kind == diff.MappingInvalid })
 	for _, f := range d.caused {
 		switch {
 		case f.Kind == diff.MappingForbidden && ruleOf(f.Message) == string(desired.RuleProtect):
@@ -78,7 +79,7 @@ func (d *verdict) held() {
 			d.add(CannotBe, "%s", f.Message)
 		case f.Kind == diff.RoleMissing:
 			d.add(RoleMissing, "%s: %s", f.Expected, f.Message)
-		case f.Severity == diff.Critical && !d.mended(f):
+		case f.Severity == diff.Critical && !stuck && !d.w.mends(f):
 			d.add(AddsCritical, "%s: %s", f.Kind, f.Message)
 		}
 	}
@@ -99,12 +100,12 @@ func staying(stays []string) string {
 	return "; what stays live: " + strings.Join(stays, "; ")
 }
 
-// mended reports whether a step of lanyard's, or a restart, is on its way about a finding.
-func (d *verdict) mended(f Finding) bool {
-	if f.Plane == diff.PlanePods && len(d.w.NeedRestart)+len(d.w.Restarts) > 0 {
+// mends reports whether a step of lanyard's, or a restart, is on its way about a finding.
+func (w Workload) mends(f Finding) bool {
+	if f.Plane == diff.PlanePods && len(w.NeedRestart)+len(w.Restarts) > 0 {
 		return true
 	}
-	return slices.ContainsFunc(d.w.Steps, func(s Step) bool { return s.Plane == f.Plane && s.By != ByOwner })
+	return slices.ContainsFunc(w.Steps, func(s Step) bool { return s.Plane == f.Plane && s.By != ByOwner })
 }
 
 // ruleRE is the guard rail's name at the end of a finding.
@@ -126,7 +127,7 @@ func (d *verdict) asked(w outline.Workload, j *diff.Judged) {
 		return
 	}
 	m := d.p.is
-	if f, changed := d.field("roleARN"); changed && d.p.was != nil {
+	if f, changed := d.field("roleARN"); changed && d.p.was != nil && (j == nil || j.RoleInUse() != f.After) {
 		d.add(ChangesRole, "pods get other permissions: role %s instead of %s", f.After, f.Before)
 	}
 	if role, changed := d.field("roleARN"); changed && m.Role.Account != d.v.snap.Cluster().Account {
@@ -168,6 +169,9 @@ func (d *verdict) stepped() {
 	for _, s := range d.w.Steps {
 		if s.Old {
 			continue
+		}
+		if s.By != ByOwner {
+			d.add(Writes, "%s", "lanyard writes what it would not write without this pull request")
 		}
 		gone := s.subject() != d.w.subject || d.p.is == nil
 		switch {
@@ -259,7 +263,9 @@ func (r *Review) whole() {
 	}
 	for _, t := range r.Together {
 		if n := len(t.Mappings); n >= many {
-			r.Risks = append(r.Risks, danger(ManyMappings, "%s of %d mappings is changed at once%s", t.Field, n, at(t.Position)))
+			d := danger(ManyMappings, "%s of %d mappings is changed at once%s", t.Field, n, at(t.Position))
+			d.at = t.at
+			r.Risks = append(r.Risks, d)
 			break
 		}
 	}

@@ -3,6 +3,7 @@ package review
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/lanyard-io/lanyard/migrate"
@@ -101,6 +102,9 @@ func (r Review) wholeRow(i int) string {
 		return fmt.Sprintf("- %s: %s\n", report.Prose(t.says()), report.Prose(some(t.Mappings)))
 	}
 	rail := r.Rails[i-len(r.Together)]
+	if slices.ContainsFunc(r.Risks, func(d Danger) bool { return d.Message == rail.Message }) {
+		return "" // said above
+	}
 	return fmt.Sprintf("- guard rail %s: %s: %s\n", report.Code(rail.Rule), report.Prose(rail.Message), report.Prose(some(rail.Mappings)))
 }
 
@@ -143,7 +147,7 @@ func (w Workload) details() string {
 }
 
 func mdWas(w Workload) string {
-	if w.Was == "" || w.Was == w.Position {
+	if w.Was == "" || w.was.File == w.at.File {
 		return ""
 	}
 	return ", was at " + report.Code(w.Was)
@@ -172,7 +176,7 @@ func (w Workload) steps(b *strings.Builder) {
 			fmt.Fprintf(b, "   - %s → %s\n", cmpOr(report.Code(s.Before), "nothing"), cmpOr(report.Code(s.After), "nothing"))
 		}
 		if s.Waits != "" {
-			fmt.Fprintf(b, "   - waits %s\n", report.Prose(s.Waits))
+			fmt.Fprintf(b, "   - waits: %s\n", report.Prose(s.Waits))
 		}
 		if s.Undo != "" {
 			fmt.Fprintf(b, "   - undone by: %s\n", report.Prose(s.Undo))
@@ -202,6 +206,15 @@ func (w Workload) notes(item func(string, ...any), b *strings.Builder) {
 	}
 	for _, s := range w.NoLonger {
 		item("%s: %s", report.Prose(s.Object), report.Prose(s.Do))
+	}
+	if len(w.Left) > 0 {
+		title("What is left to others")
+	}
+	for _, h := range w.Left {
+		item("%s: %s", h.Reason, report.Prose(h.Message))
+		if h.Handoff != nil {
+			b.WriteString(report.Fence("json", h.Handoff.JSON) + report.Fence("hcl", h.Handoff.HCL) + report.Fence("sh", h.Handoff.Command))
+		}
 	}
 	if len(w.Stays) > 0 {
 		title("What stays live")

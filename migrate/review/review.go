@@ -87,6 +87,7 @@ type Mistake struct {
 // Finding is a finding in its public form.
 type Finding struct {
 	report.Finding
+	Mended bool `json:"mended"` // by a step of lanyard's, or by the restart of pods that it asks for
 
 	at desired.Position
 }
@@ -137,6 +138,7 @@ type Workload struct {
 	Risks    []Danger         `json:"risks"`    // why, the worst first
 	Steps    []Step           `json:"steps"`    // the whole way, the next one first
 	NoLonger []Step           `json:"noLonger"` // the base leads to them, and the head does not
+	Left     []plan.Hold      `json:"left"`     // to whom something is left that the base would not leave, with the exact text
 	Stays    []string         `json:"stays"`    // of what left Git: what stays live
 	Reasons  []migrate.Reason `json:"reasons"`  // of the verdict
 	Warnings []migrate.Reason `json:"warnings"`
@@ -182,6 +184,8 @@ type Together struct {
 	Before   string   `json:"before"`   // empty where they differ
 	After    string   `json:"after"`
 	Mappings []string `json:"mappings"`
+
+	at desired.Position // of the first
 }
 
 // Step is one step of a way, and whose it is.
@@ -273,12 +277,22 @@ func New(in Input) Review {
 	}
 	r.Workloads = v.workloads(all)
 	slices.SortStableFunc(r.Workloads, func(a, b Workload) int { return b.Risk.rank() - a.Risk.rank() })
+	for i := range r.Caused {
+		r.Caused[i].Mended = r.mends(r.Caused[i])
+	}
 	r.Together = together(all)
 	r.Rails = v.rails(r.Caused, r.Workloads)
 	r.Quotas.Associations = Quota{Now: len(facts.Associations), Base: base.associations(), Head: head.associations(), Limit: migrate.AssociationQuota}
 	r.whole()
 	r.summarise()
 	return r
+}
+
+// mends reports whether a step is on its way about a finding.
+func (r Review) mends(f Finding) bool {
+	return slices.ContainsFunc(r.Workloads, func(w Workload) bool {
+		return (w.Name() == f.who() || w.From == f.who()) && w.mends(f)
+	})
 }
 
 func bySubject(all []Finding) map[identity.Subject][]Finding {

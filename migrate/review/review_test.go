@@ -110,6 +110,7 @@ func forms(r review.Review) map[string]func(io.Writer) error {
 		"md":    func(w io.Writer) error { return r.Markdown(w, 60_000) },
 		"txt":   func(w io.Writer) error { return r.Text(w, review.View{}) },
 		"table": func(w io.Writer) error { return r.Table(w, review.View{}) },
+		"sarif": r.SARIF,
 		"json": func(w io.Writer) error {
 			b, err := r.JSON()
 			if err != nil {

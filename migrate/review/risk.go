@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/migrate"
 	"github.com/lanyard-io/lanyard/sync/diff"
 )
@@ -33,6 +34,8 @@ type Danger struct {
 	Code    Code   `json:"code"`
 	Risk    Risk   `json:"risk"`
 	Message string `json:"message"`
+
+	at desired.Position // of one of the whole
 }
 
 // Code names a reason for a risk. The list is closed; each has a paragraph in
@@ -41,36 +44,37 @@ type Code string
 
 // The reasons, by the risk that each makes.
 const (
-	Refused        Code = "refused"         // the head has document errors and is not followed
-	Forbidden      Code = "forbidden"       // an allow rule or lanyard's own list forbids the mapping
-	Protected      Code = "protected"       // the operator protects its namespace
-	CannotBe       Code = "cannot-be"       // Git asks for what this cluster cannot have
-	RoleMissing    Code = "role-missing"    // a role that it needs does not exist
-	AddsCritical   Code = "adds-critical"   // a critical finding that no step of lanyard's mends
-	ExposesPods    Code = "exposes-pods"    // an association is deleted while pods are on Pod Identity
-	RemovesWiring  Code = "removes-wiring"  // what gives new pods a role is taken away
-	MassRemoval    Code = "mass-removal"    // more than a tenth of what is lanyard's leaves Git at once
-	RestartsHard   Code = "restarts-hard"   // pods restart with none left to serve meanwhile
-	ChangesRole    Code = "changes-role"    // pods get other permissions
-	CrossesAccount Code = "crosses-account" // a role in another account
-	WidensTrust    Code = "widens-trust"    // a role lets in more than this ServiceAccount
-	OtherClusters  Code = "shared-with-other-cluster"
-	NotServed      Code = "not-served"       // Git asks for Pod Identity, which cannot serve it
-	Blocked        Code = "blocked"          // Git asks for Pod Identity, and something stands in the way
-	Unread         Code = "unread"           // a fact is missing, so nothing is done
-	SystemPods     Code = "system-namespace" // in a namespace of the cluster's own
-	TakesOver      Code = "takes-over"       // what others made may be overwritten
-	DropsTags      Code = "drops-session-tags"
-	ManyMappings   Code = "many-mappings"   // one line changes many mappings
-	NearQuota      Code = "near-quota"      // a quota of AWS is nearly used up
-	Crosses        Code = "crosses"         // new pods get credentials by the other mechanism
-	Restarts       Code = "restarts"        // lanyard restarts pods
-	NeedsRestart   Code = "needs-restart"   // somebody must restart pods, or they keep what they have
-	AddsTrust      Code = "adds-trust"      // a role lets this ServiceAccount in by a statement more
-	NarrowsTrust   Code = "narrows-trust"   // a role lets this ServiceAccount in by a statement less
-	SharedRole     Code = "shared-role"     // other mappings have its role
-	WaitsForOwner  Code = "waits-for-owner" // somebody else must write first
-	LeavesBehind   Code = "leaves-behind"   // what leaves Git stays live, and nobody looks after it
+	Refused        Code = "refused"                   // the head has document errors and is not followed
+	Forbidden      Code = "forbidden"                 // an allow rule or lanyard's own list forbids the mapping
+	Protected      Code = "protected"                 // the operator protects its namespace
+	CannotBe       Code = "cannot-be"                 // Git asks for what this cluster cannot have
+	RoleMissing    Code = "role-missing"              // a role that it needs does not exist
+	AddsCritical   Code = "adds-critical"             // a critical finding that no step of lanyard's mends
+	ExposesPods    Code = "exposes-pods"              // an association is deleted while pods are on Pod Identity
+	RemovesWiring  Code = "removes-wiring"            // what gives new pods a role is taken away
+	MassRemoval    Code = "mass-removal"              // more than a tenth of what is lanyard's leaves Git at once
+	RestartsHard   Code = "restarts-hard"             // pods restart with none left to serve meanwhile
+	ChangesRole    Code = "changes-role"              // pods get other permissions
+	CrossesAccount Code = "crosses-account"           // a role in another account
+	WidensTrust    Code = "widens-trust"              // a role lets in more than this ServiceAccount
+	OtherClusters  Code = "shared-with-other-cluster" // another cluster's pods are let in by the role
+	NotServed      Code = "not-served"                // Git asks for Pod Identity, which cannot serve it
+	Blocked        Code = "blocked"                   // Git asks for Pod Identity, and something stands in the way
+	Unread         Code = "unread"                    // a fact is missing, so nothing is done
+	SystemPods     Code = "system-namespace"          // in a namespace of the cluster's own
+	TakesOver      Code = "takes-over"                // what others made may be overwritten
+	DropsTags      Code = "drops-session-tags"        // policies that ask for them allow nothing any more
+	ManyMappings   Code = "many-mappings"             // one line changes many mappings
+	NearQuota      Code = "near-quota"                // a quota of AWS is nearly used up
+	Crosses        Code = "crosses"                   // new pods get credentials by the other mechanism
+	Restarts       Code = "restarts"                  // lanyard restarts pods
+	NeedsRestart   Code = "needs-restart"             // somebody must restart pods, or they keep what they have
+	AddsTrust      Code = "adds-trust"                // a role lets this ServiceAccount in by a statement more
+	NarrowsTrust   Code = "narrows-trust"             // a role lets this ServiceAccount in by a statement less
+	Writes         Code = "writes"                    // lanyard writes what it would not write otherwise
+	SharedRole     Code = "shared-role"               // other mappings have its role
+	WaitsForOwner  Code = "waits-for-owner"           // somebody else must write first
+	LeavesBehind   Code = "leaves-behind"             // what leaves Git stays live, and nobody looks after it
 )
 
 // dangers is the closed list, the worst first.
@@ -82,7 +86,7 @@ var dangers = []struct {
 	{RemovesWiring, High}, {MassRemoval, High}, {RestartsHard, High},
 	{ChangesRole, Medium}, {CrossesAccount, Medium}, {WidensTrust, Medium}, {OtherClusters, Medium}, {NotServed, Medium}, {Blocked, Medium}, {Unread, Medium},
 	{SystemPods, Medium}, {TakesOver, Medium}, {DropsTags, Medium}, {ManyMappings, Medium}, {NearQuota, Medium},
-	{Crosses, Low}, {Restarts, Low}, {NeedsRestart, Low}, {AddsTrust, Low}, {NarrowsTrust, Low}, {SharedRole, Low}, {WaitsForOwner, Low}, {LeavesBehind, Low},
+	{Crosses, Low}, {Restarts, Low}, {NeedsRestart, Low}, {AddsTrust, Low}, {NarrowsTrust, Low}, {Writes, Low}, {SharedRole, Low}, {WaitsForOwner, Low}, {LeavesBehind, Low},
 }
 
 // Codes returns the closed list, the worst first.

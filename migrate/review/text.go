@@ -65,7 +65,9 @@ func (r Review) Text(w io.Writer, v View) error {
 		m := r.Refused[i]
 		return "", m.at() + ": " + m.What + ": " + m.Instead
 	})
-	p.list("of the whole", len(r.Risks), func(i int) (string, string) { return string(r.Risks[i].Risk), string(r.Risks[i].Code) + ": " + r.Risks[i].Message })
+	p.list("of the whole", len(r.Risks), func(i int) (string, string) {
+		return string(r.Risks[i].Risk), string(r.Risks[i].Code) + ": " + r.Risks[i].Message
+	})
 	p.list("changed together", len(r.Together), func(i int) (string, string) {
 		return "", r.Together[i].says() + ": " + some(r.Together[i].Mappings)
 	})
@@ -91,7 +93,9 @@ type page struct {
 	view View
 }
 
-func (p *page) title(text string) { p.Line("\n%s", p.view.Paint.On(report.StyleStrong, report.Cell(text))) }
+func (p *page) title(text string) {
+	p.Line("\n%s", p.view.Paint.On(report.StyleStrong, report.Cell(text)))
+}
 
 func (p *page) list(title string, n int, row func(i int) (label, text string)) {
 	if n == 0 {
@@ -126,6 +130,17 @@ func (p *page) workload(w Workload) {
 	}
 	for _, s := range w.NoLonger {
 		p.Prose(2, "no longer", s.Object+": "+s.Do)
+	}
+	for _, h := range w.Left {
+		p.Prose(2, "left", string(h.Reason)+": "+h.Message)
+		if h.Handoff != nil {
+			p.Prose(6, "", h.Handoff.What)
+			for _, text := range []string{h.Handoff.JSON, h.Handoff.Command} {
+				if text != "" {
+					p.Line("      %s", report.Printable(text)) // whole, to be copied
+				}
+			}
+		}
 	}
 	for _, s := range w.Stays {
 		p.Prose(2, "stays", s)
@@ -199,7 +214,7 @@ func (p *page) step(n int, s Step, w Workload) {
 }
 
 func was(w Workload) string {
-	if w.Was == "" || w.Was == w.Position {
+	if w.Was == "" || w.was.File == w.at.File {
 		return ""
 	}
 	return ", was at " + w.Was

@@ -50,6 +50,7 @@ func (s *side) way(subject identity.Subject, w outline.Workload, j *ldiff.Judged
 			}
 			steps = append(steps, step)
 		}
+		steps = append(steps, s.repairs(j, steps)...)
 	}
 	for _, o := range s.result.Orphans {
 		if o.Subject == subject {

@@ -25,11 +25,11 @@ func (w Workload) act() act {
 	case w.has(CannotBe):
 		return act{"cannot be as Git asks, so nothing is done", "cannot be as Git asks, so nothing is done"}
 	case w.Change == Deleted && removes:
-		return act{"leaves Git, and what lanyard made for it goes", "leave Git, and what lanyard made for them goes"}
+		return act{"leaves Git, and what lanyard made for it goes once nothing uses it", "leave Git, and what lanyard made for them goes once nothing uses it"}
 	case w.Change == Deleted:
 		return act{"leaves Git, and stays live as it is", "leave Git, and stay live as they are"}
 	case w.Change == Renamed:
-		return act{"is renamed", "are renamed"}
+		return act{"is the new name of " + w.From, "are renamed"}
 	case w.Change == Moved && !w.Does:
 		return act{"is in another file, and nothing else", "are in another file, and nothing else"}
 	case w.has(Unread):
@@ -60,15 +60,36 @@ func (w Workload) goes() act {
 	case role && len(w.Steps) > 0:
 		return act{"asks for another role, which its owner must write", "ask for another role, which its owner must write"}
 	case writes > 0:
-		return act{"is written to", "are written to"}
+		return w.written()
 	case slices.ContainsFunc(w.Steps, func(s Step) bool { return !s.Old }):
 		return act{"waits for an owner", "wait for an owner"}
 	case len(w.NoLonger) > 0:
-		return act{"is left as it is, which it would not have been", "are left as they are, which they would not have been"}
+		return act{"is left as it is", "are left as they are"}
 	case w.Does:
 		return act{"is judged otherwise", "are judged otherwise"}
 	}
-	return act{"says something else, and nothing is done", "say something else, and nothing is done"}
+	return act{"has other options, and nothing is done", "have other options, and nothing is done"}
+}
+
+// written says on which planes.
+func (w Workload) written() act {
+	planes := map[diff.Plane]bool{}
+	for _, s := range w.Steps {
+		if !s.Old && s.By != ByOwner {
+			planes[s.Plane] = true
+		}
+	}
+	if len(planes) == 1 {
+		switch {
+		case planes[diff.PlaneServiceAccount]:
+			return act{"gets other annotations", "get other annotations"}
+		case planes[diff.PlaneTrust]:
+			return act{"is let in by its role otherwise", "are let in by their roles otherwise"}
+		case planes[diff.PlaneAssociation]:
+			return act{"gets another association", "get other associations"}
+		}
+	}
+	return act{"is written to", "are written to"}
 }
 
 // writes counts the steps of lanyard's that the pull request adds.
@@ -116,12 +137,12 @@ func (r Review) line() string {
 	if r.Summary.Risk != None {
 		lead = string(r.Summary.Risk) + " risk: "
 	}
-	for _, tail := range []struct {
+	for i, tail := range []struct {
 		n    int
 		what string
-	}{{len(r.NewGaps), "not read for it"}, {len(r.Heals), "healed"}, {len(r.Before), "from before"}} {
+	}{{len(r.NewGaps), "fact"}, {len(r.Heals), "finding"}, {len(r.Before), "finding"}} {
 		if tail.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", tail.n, tail.what))
+			parts = append(parts, count(tail.n, tail.what)+" "+[]string{"not read", "healed", "from before"}[i])
 		}
 	}
 	line := lead
@@ -186,9 +207,6 @@ func (w Workload) what() string {
 		}
 	}
 	text := w.act().one
-	if w.From != "" {
-		text += " from " + w.From
-	}
 	if n > 0 {
 		text += ", " + count(n, "step")
 	}
@@ -298,7 +316,9 @@ func cmpOr(a, b string) string {
 	return a
 }
 
-func (m Mistake) at() string { return desired.Position{File: m.File, Line: m.Line, Column: m.Column}.String() }
+func (m Mistake) at() string {
+	return desired.Position{File: m.File, Line: m.Line, Column: m.Column}.String()
+}
 
 func (g Gap) who() string { return g.Namespace + "/" + g.ServiceAccount }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/lanyard-io/lanyard/migrate/outline"
 	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/plan"
 )
 
 // reviewer makes the workloads of a review.
@@ -92,6 +93,12 @@ func (v *reviewer) workload(p pair) Workload {
 	v.rooms(&w)
 	if p.is == nil || w.from != s {
 		w.Stays = v.stays(w.from, w.Steps, bj)
+	}
+	w.Left = []plan.Hold{}
+	for _, h := range v.head.left(s.Namespace, s.ServiceAccount) {
+		if !slices.ContainsFunc(v.base.left(w.from.Namespace, w.from.ServiceAccount), func(was plan.Hold) bool { return was.Reason == h.Reason && was.Message == h.Message }) {
+			w.Left = append(w.Left, h)
+		}
 	}
 	v.judge(&w, p, hw, hj)
 	return w
