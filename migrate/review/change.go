@@ -208,11 +208,8 @@ func together(all []pair) []Together {
 				g = &Together{Field: f.Name, Position: l.at, at: f.at, Before: f.Before, After: f.After, Mappings: []string{}}
 				groups[l], order = g, append(order, l)
 			}
-			if g.Before != f.Before {
-				g.Before = ""
-			}
-			if g.After != f.After {
-				g.After, g.Template = "", true
+			if g.Template = g.Template || g.Before != f.Before || g.After != f.After; g.Template {
+				g.Before, g.After = "", ""
 			}
 			if l.at == "" && f.at.Compare(g.at) < 0 {
 				g.at = f.at

@@ -1,8 +1,10 @@
 package review
 
 import (
+	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/identity"
@@ -20,7 +22,11 @@ type side struct {
 	snap     *live.Snapshot
 	assessor *migrate.Assessor
 	result   diff.Result
-	plan     plan.Plan
+
+	// Of the subjects that are looked at closely: see [side.focus].
+	holds   map[identity.Subject][]plan.Hold
+	writes  map[identity.Subject][]plan.Step
+	orphans map[identity.Subject][]diff.Orphan
 }
 
 // lookAt judges a revision. In mode migrate auto is resolved as the daemon does; in the
@@ -37,9 +43,36 @@ func lookAt(in Input, state desired.State) *side {
 		}
 	}
 	s.result = diff.Compare(judged, in.Snapshot, in.Policy.Diff)
-	s.plan, _ = plan.Repair(plan.Input{Revision: state.Revision, Result: s.result, Snapshot: in.Snapshot, Policy: in.Policy})
 	return s
 }
+
+// focus plans the repairs of some subjects: what the next round would hold, and what all
+// rounds would come to, with every wait over and no budget. A plan of the whole fleet
+// would say the same of them, only later.
+func (s *side) focus(some map[identity.Subject]bool) {
+	s.holds, s.writes, s.orphans = map[identity.Subject][]plan.Hold{}, map[identity.Subject][]plan.Step{}, map[identity.Subject][]diff.Orphan{}
+	in := plan.Input{Revision: s.state.Revision, Snapshot: s.snap, Policy: s.in.Policy, Result: s.result}
+	in.Result.Judged = slices.DeleteFunc(slices.Clone(s.result.Judged), func(j diff.Judged) bool { return !some[j.Mapping.Subject] })
+	next, seen := plan.Repair(in)
+	for _, h := range next.Holds {
+		s.holds[h.Subject] = append(s.holds[h.Subject], h)
+	}
+	for _, o := range s.result.Orphans {
+		s.orphans[o.Subject] = append(s.orphans[o.Subject], o)
+	}
+	in.Policy.ChangesPerRound, in.Policy.RemovalsPerHour, in.Result.Orphans = math.MaxInt, math.MaxInt, nil
+	in.Memory.Seen = map[string]time.Time{}
+	for condition, at := range seen.Seen {
+		in.Memory.Seen[condition] = at.Add(-longAgo)
+	}
+	all, _ := plan.Repair(in)
+	for _, step := range all.Steps {
+		s.writes[step.Subject] = append(s.writes[step.Subject], step)
+	}
+}
+
+// longAgo is longer than anything is waited for.
+const longAgo = 365 * 24 * time.Hour
 
 // judged returns a mapping's judgement; nil if the revision does not name it.
 func (s *side) judged(subject identity.Subject) *diff.Judged {

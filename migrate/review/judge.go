@@ -16,16 +16,16 @@ import (
 
 // judge says how much harm the change of a workload may do, and why.
 func (v *reviewer) judge(w *Workload, p pair, traced outline.Workload, j *diff.Judged) {
-	j0 := &verdict{v: v, w: w, p: p, caused: slices.Concat(v.caused[w.subject], renamedFrom(v.caused, w))}
-	j0.held()
-	j0.asked(traced, j)
-	j0.stepped()
-	j0.restarted()
-	j0.shared()
-	w.Risks = j0.all
-	if w.Risks == nil {
-		w.Risks = []Danger{}
+	found := &verdict{v: v, w: w, p: p, caused: slices.Concat(v.caused[w.subject], renamedFrom(v.caused, w))}
+	found.held()
+	found.asked(traced, j)
+	found.stepped()
+	found.restarted()
+	found.shared()
+	if n := w.writes(); n > 0 && len(found.all) == 0 {
+		found.add(Writes, "lanyard writes to %s more than it would without this pull request", count(n, "thing"))
 	}
+	w.Risks = append([]Danger{}, found.all...)
 	slices.SortStableFunc(w.Risks, func(a, b Danger) int { return cmp.Compare(a.Code.rank(), b.Code.rank()) })
 	w.Risk = None
 	for _, d := range w.Risks {
@@ -169,9 +169,6 @@ func (d *verdict) stepped() {
 	for _, s := range d.w.Steps {
 		if s.Old {
 			continue
-		}
-		if s.By != ByOwner {
-			d.add(Writes, "%s", "lanyard writes what it would not write without this pull request")
 		}
 		gone := s.subject() != d.w.subject || d.p.is == nil
 		switch {

@@ -34,15 +34,19 @@ func (r Review) Markdown(w io.Writer, limit int) error {
 	lose(left, "mistake")
 	whole, left := bounded(room/6, "\n", len(r.Risks)+len(r.Together)+len(r.Rails), r.wholeRow)
 	room -= len(whole)
-	lose(left, "remark on the whole")
+	lose(left, "remark")
 	table, left := bounded(room/3, "\n| risk | ServiceAccount | in Git | merging it | pods that restart | why |\n|---|---|---|---|---|---|\n", len(r.Workloads), func(i int) string { return r.Workloads[i].row() })
 	room -= len(table)
-	lose(left, "row of the table")
+	lose(left, "table row")
 	rest, gone := r.rest(room / 2)
 	room -= len(rest)
 	var details strings.Builder
 	left = 0
-	for _, one := range r.Workloads {
+	for i, one := range r.Workloads {
+		if left == mostMissed { // the others are no smaller
+			left += len(r.Workloads) - i
+			break
+		}
 		d := one.details()
 		if len(d) > room {
 			left++
@@ -51,7 +55,7 @@ func (r Review) Markdown(w io.Writer, limit int) error {
 		room -= len(d)
 		details.WriteString(d)
 	}
-	lose(left, "workload in full")
+	lose(left, "folded workload")
 	lost = append(lost, gone...)
 	text := head + mistakes + whole + table + details.String() + rest
 	if len(lost) > 0 {
@@ -60,6 +64,9 @@ func (r Review) Markdown(w io.Writer, limit int) error {
 	_, err := io.WriteString(w, text)
 	return err
 }
+
+// mostMissed bounds how many workloads are tried that have no room, before no more are.
+const mostMissed = 20
 
 // ending is room for the line about what is left out.
 const ending = 500
@@ -298,8 +305,8 @@ func (r Review) rest(limit int) (text string, lost []string) {
 	section("Not read, and needed for this change", "gap", len(r.NewGaps), func(i int) string {
 		return fmt.Sprintf("- %s: %s\n", report.Code(r.NewGaps[i].who()), report.Prose(r.NewGaps[i].What))
 	})
-	section("Drift that was there before", "finding from before", len(r.Before), finding(r.Before))
-	section("Not read, before as after", "gap from before", len(r.Gaps), func(i int) string { return "- " + report.Prose(r.Gaps[i].String()) + "\n" })
+	section("Drift that was there before", "earlier finding", len(r.Before), finding(r.Before))
+	section("Not read, before as after", "earlier gap", len(r.Gaps), func(i int) string { return "- " + report.Prose(r.Gaps[i].String()) + "\n" })
 	if q := r.Quotas.Associations; q.Base != q.Head {
 		text += fmt.Sprintf("\nAssociations of the cluster: %d now, %d after, of %d.\n", q.Now, q.Head, q.Limit)
 	}

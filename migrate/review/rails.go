@@ -2,6 +2,7 @@ package review
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -36,10 +37,12 @@ func (v *reviewer) rails(caused []Finding, workloads []Workload) []Rail {
 		}
 	}
 	had := map[plan.Reason]bool{}
-	for _, h := range v.base.plan.Holds {
-		had[h.Reason] = true
+	for _, holds := range v.base.holds {
+		for _, h := range holds {
+			had[h.Reason] = true
+		}
 	}
-	for _, h := range v.head.plan.Holds {
+	for _, h := range slices.Concat(slices.Collect(maps.Values(v.head.holds))...) {
 		switch {
 		case had[h.Reason]:
 		case h.Reason == plan.MassRemoval:

@@ -1,35 +1,23 @@
 package review
 
 import (
-	"maps"
-	"math"
 	"slices"
-	"time"
 
+	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/migrate"
 	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/plan"
 )
 
-// repairs are the writes of a repair about one mapping, with every wait over and no
-// budget: what the rounds come to, and not what the next one takes. The itinerary of
-// package migrate leaves out what is mended without a move, such as an annotation that
-// tunes IRSA; and only on planes on which it has nothing are these told.
+// repairs are the writes of a repair about one mapping. The itinerary of package migrate
+// leaves out what is mended without a move, such as an annotation that tunes IRSA; and
+// only on planes on which it has nothing are these told.
 func (s *side) repairs(j *diff.Judged, told []Step) (steps []Step) {
 	if j.Class != diff.Drift && j.Class != diff.Rest {
 		return nil
 	}
-	in := plan.Input{Revision: s.state.Revision, Snapshot: s.snap, Policy: s.in.Policy,
-		Result: diff.Result{Cluster: s.result.Cluster, Judged: []diff.Judged{*j}}}
-	in.Policy.ChangesPerRound, in.Policy.RemovalsPerHour = math.MaxInt, math.MaxInt
-	_, seen := plan.Repair(in)
-	in.Memory.Seen = maps.Clone(seen.Seen)
-	for condition, at := range in.Memory.Seen {
-		in.Memory.Seen[condition] = at.Add(-longAgo)
-	}
-	p, _ := plan.Repair(in)
-	for _, one := range p.Steps {
+	for _, one := range s.writes[j.Mapping.Subject] {
 		if !slices.ContainsFunc(told, func(t Step) bool { return t.Plane == one.Plane }) {
 			if step, ok := s.written(one); ok {
 				steps = append(steps, step)
@@ -38,9 +26,6 @@ func (s *side) repairs(j *diff.Judged, told []Step) (steps []Step) {
 	}
 	return steps
 }
-
-// longAgo is longer than anything is waited for.
-const longAgo = 365 * 24 * time.Hour
 
 // written is a step of a repair as a person is to read it.
 func (s *side) written(one plan.Step) (Step, bool) {
@@ -95,11 +80,13 @@ func (s *side) written(one plan.Step) (Step, bool) {
 	return step, true
 }
 
+// leaves are the reasons for which a repair leaves something to others, or cannot do it.
+var leaves = []plan.Reason{plan.OwnerMustAct, plan.NotHitless, plan.TrustFull, plan.Undecidable, plan.RestartNeeded, plan.RolledBack, plan.Terminating, plan.WriteConflict}
+
 // left is what a repair leaves to others about a subject, or cannot do.
-func (s *side) left(namespace, name string) (holds []plan.Hold) {
-	for _, h := range s.plan.Holds {
-		if h.Subject.Namespace == namespace && h.Subject.ServiceAccount == name &&
-			slices.Contains([]plan.Reason{plan.OwnerMustAct, plan.NotHitless, plan.TrustFull, plan.Undecidable, plan.RestartNeeded, plan.RolledBack, plan.Terminating, plan.WriteConflict}, h.Reason) {
+func (s *side) left(subject identity.Subject) (holds []plan.Hold) {
+	for _, h := range s.holds[subject] {
+		if slices.Contains(leaves, h.Reason) {
 			holds = append(holds, h)
 		}
 	}

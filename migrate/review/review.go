@@ -277,8 +277,16 @@ func New(in Input) Review {
 	}
 	r.Workloads = v.workloads(all)
 	slices.SortStableFunc(r.Workloads, func(a, b Workload) int { return b.Risk.rank() - a.Risk.rank() })
+	by := map[string]*Workload{}
+	for i := range r.Workloads {
+		w := &r.Workloads[i]
+		by[w.Name()], by[w.From] = w, w
+	}
 	for i := range r.Caused {
-		r.Caused[i].Mended = r.mends(r.Caused[i])
+		f := &r.Caused[i]
+		if w := by[f.who()]; w != nil {
+			f.Mended = w.mends(*f)
+		}
 	}
 	r.Together = together(all)
 	r.Rails = v.rails(r.Caused, r.Workloads)
@@ -286,13 +294,6 @@ func New(in Input) Review {
 	r.whole()
 	r.summarise()
 	return r
-}
-
-// mends reports whether a step is on its way about a finding.
-func (r Review) mends(f Finding) bool {
-	return slices.ContainsFunc(r.Workloads, func(w Workload) bool {
-		return (w.Name() == f.who() || w.From == f.who()) && w.mends(f)
-	})
 }
 
 func bySubject(all []Finding) map[identity.Subject][]Finding {

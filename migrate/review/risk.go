@@ -108,8 +108,16 @@ func (c Code) rank() int {
 	})
 }
 
+// Risk is the risk that the reason makes.
+func (c Code) Risk() Risk {
+	if i := c.rank(); i >= 0 {
+		return dangers[i].risk
+	}
+	return None
+}
+
 func danger(c Code, format string, args ...any) Danger {
-	return Danger{Code: c, Risk: dangers[c.rank()].risk, Message: fmt.Sprintf(format, args...)}
+	return Danger{Code: c, Risk: c.Risk(), Message: fmt.Sprintf(format, args...)}
 }
 
 // FailOn is what a review fails on: "drift" (any finding or gap, those that were there

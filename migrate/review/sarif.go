@@ -161,11 +161,11 @@ func (r Review) results() []sarifResult {
 		add(documentError, "error", m.What+": "+m.Instead, m.File+"\x00"+m.What, desired.Position{File: m.File, Line: m.Line, Column: m.Column})
 	}
 	for _, f := range r.Caused {
-		add(string(f.Kind), f.level(), f.who()+": "+f.Message, strings.Join([]string{f.Namespace, f.ServiceAccount, f.Expected, f.Actual}, "\x00"), f.at)
+		add(string(f.Kind), f.level(), f.who()+": "+f.Message, strings.Join([]string{f.Namespace, f.ServiceAccount, f.Expected, f.Actual}, "\x00"), cmp.Or(f.at, r.placeOf(f.who())))
 	}
 	for _, d := range r.Risks {
 		if d.Code != Refused { // its mistakes are results
-			add(string(d.Code), d.Risk.level(), d.Message, r.Cluster, d.at)
+			add(string(d.Code), d.Risk.level(), d.Message, r.Cluster, cmp.Or(d.at, r.placeOf("")))
 		}
 	}
 	for _, w := range r.Workloads {
@@ -177,6 +177,20 @@ func (r Review) results() []sarifResult {
 		return cmp.Or(slices.Index(levels, a.Level)-slices.Index(levels, b.Level), a.at.Compare(b.at), strings.Compare(a.RuleID, b.RuleID))
 	})
 	return all
+}
+
+// placeOf is where Git speaks, or spoke, of a ServiceAccount; of the first that the pull
+// request touches, if none is named.
+func (r Review) placeOf(name string) desired.Position {
+	for _, w := range r.Workloads {
+		switch name {
+		case w.Name(), "":
+			return w.at
+		case w.From:
+			return w.was
+		}
+	}
+	return desired.Position{}
 }
 
 // levels are SARIF's, the worst first.

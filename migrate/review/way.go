@@ -52,10 +52,8 @@ func (s *side) way(subject identity.Subject, w outline.Workload, j *ldiff.Judged
 		}
 		steps = append(steps, s.repairs(j, steps)...)
 	}
-	for _, o := range s.result.Orphans {
-		if o.Subject == subject {
-			steps = append(steps, s.removal(o, j)...)
-		}
+	for _, o := range s.orphans[subject] {
+		steps = append(steps, s.removal(o, j)...)
 	}
 	for i := range steps {
 		steps[i].Namespace, steps[i].ServiceAccount = subject.Namespace, subject.ServiceAccount
@@ -95,8 +93,8 @@ func (s *side) removal(o ldiff.Orphan, j *ldiff.Judged) []Step {
 // waits says for what the removal of an orphan waits: what holds it now, or what comes
 // before it in any case.
 func (s *side) waits(o ldiff.Orphan) string {
-	for _, h := range s.plan.Holds {
-		if h.Subject == o.Subject && slices.Contains([]plan.Reason{plan.InUse, plan.MassRemoval, plan.Blind, plan.Settling}, h.Reason) {
+	for _, h := range s.holds[o.Subject] {
+		if slices.Contains([]plan.Reason{plan.InUse, plan.MassRemoval, plan.Blind, plan.Settling}, h.Reason) {
 			return h.Message
 		}
 	}

@@ -299,14 +299,14 @@ func (s Step) moved() (lines []string) {
 }
 
 func (t Together) says() string {
-	said := fmt.Sprintf("%s changes %s of %d mappings at once", cmpOr(t.Position, "the same change"), t.Field, len(t.Mappings))
-	switch {
-	case t.Template:
-		said += ", to another value for each"
-	case t.Before != "" || t.After != "":
-		said += ": " + cmpOr(t.Before, "nothing") + " → " + cmpOr(t.After, "nothing")
+	said := fmt.Sprintf("%s of %d mappings changes at once", t.Field, len(t.Mappings))
+	if t.Position != "" {
+		said += ", by one line at " + t.Position
 	}
-	return said
+	if t.Template {
+		return said + ", to another value for each"
+	}
+	return said + ", from " + cmpOr(t.Before, "nothing") + " to " + cmpOr(t.After, "nothing")
 }
 
 func cmpOr(a, b string) string {

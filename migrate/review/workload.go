@@ -40,19 +40,25 @@ func (v *reviewer) workloads(all []pair) []Workload {
 		}
 	}
 	delete(roles, identity.RoleARN{})
-	out := []Workload{}
-	named := map[identity.Subject]bool{}
+	var close []pair
+	some := map[identity.Subject]bool{}
 	for _, p := range all {
 		s := p.subject()
-		named[s] = true
-		if p.was != nil {
-			named[p.was.Subject] = true
-		}
 		news := len(v.caused[s])+len(v.heals[s]) > 0 || len(v.gaps(p)) > 0
 		beside := p.change == "" && (roles[p.is.Role] || roles[p.is.PodIdentity.TargetRole])
 		if p.change == "" && !news && !beside {
 			continue
 		}
+		close = append(close, p)
+		some[s] = true
+		if p.was != nil {
+			some[p.was.Subject] = true
+		}
+	}
+	v.base.focus(some)
+	v.head.focus(some)
+	out := []Workload{}
+	for _, p := range close {
 		w := v.workload(p)
 		if p.change != "" || w.Does {
 			out = append(out, w)
@@ -95,8 +101,8 @@ func (v *reviewer) workload(p pair) Workload {
 		w.Stays = v.stays(w.from, w.Steps, bj)
 	}
 	w.Left = []plan.Hold{}
-	for _, h := range v.head.left(s.Namespace, s.ServiceAccount) {
-		if !slices.ContainsFunc(v.base.left(w.from.Namespace, w.from.ServiceAccount), func(was plan.Hold) bool { return was.Reason == h.Reason && was.Message == h.Message }) {
+	for _, h := range v.head.left(s) {
+		if !slices.ContainsFunc(v.base.left(w.from), func(was plan.Hold) bool { return was.Reason == h.Reason && was.Message == h.Message }) {
 			w.Left = append(w.Left, h)
 		}
 	}
@@ -186,6 +192,9 @@ func (v *reviewer) others(w *Workload, p pair) {
 			clusters[c] = true
 		}
 		for _, s := range v.users[role] {
+			if len(w.SharedWith) == mostShared {
+				break
+			}
 			if s != w.subject && !slices.Contains(w.SharedWith, s.String()) {
 				w.SharedWith = append(w.SharedWith, s.String())
 			}
@@ -194,6 +203,9 @@ func (v *reviewer) others(w *Workload, p pair) {
 	w.OtherClusters = append(w.OtherClusters, slices.Sorted(maps.Keys(clusters))...)
 	slices.Sort(w.SharedWith)
 }
+
+// mostShared bounds how many mappings with the same role are named.
+const mostShared = 100
 
 // clusterTags are tags of roles by which tools say for which cluster they made them.
 // Source: https://docs.aws.amazon.com/eks/latest/eksctl/iamserviceaccounts.html and the
