@@ -74,8 +74,8 @@ func (s *side) written(one plan.Step) (Step, bool) {
 		}
 		step.Do, step.Object, step.Undo = "update the association in place", "Pod Identity association "+a.ID, "update it to what it was"
 		step.Before, step.After = migrate.AssociationJSON(was), migrate.AssociationJSON(is)
-	default: // what is removed goes as an orphan, and what is moved as a leg
-		return step, false
+	case plan.DropTrustStatement, plan.DeleteAssociation, plan.RevokeTrust, plan.EvictPod, plan.RestartWorkload, plan.PauseRollout, plan.ResumeRollout:
+		return step, false // what is removed goes as an orphan, and what is moved as a leg
 	}
 	return step, true
 }
