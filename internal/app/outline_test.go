@@ -55,7 +55,7 @@ func TestOutline(t *testing.T) {
 		t.Errorf("no verdicts or steps in %.500s", text)
 	}
 	// and whoever plans from elsewhere reads the same world
-	snapshot, err := app.RemoteSnapshot(t.Context(), "http://"+d.Addr().String(), apiToken)
+	snapshot, err := app.RemoteSnapshot(t.Context(), "http://"+d.Addr().String(), app.Access{Token: apiToken})
 	if err != nil || len(snapshot.Facts().ServiceAccounts) == 0 || snapshot.Facts().Cluster.Name != "irsa-lab" {
 		t.Errorf("the daemon's snapshot: %v", err)
 	}

@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -22,13 +25,44 @@ const maxSnapshot = live.MaxFile
 // remoteTimeout is how long a daemon may take to answer.
 const remoteTimeout = 2 * time.Minute
 
+// Access is how a daemon is asked: by whom, and who vouches for it.
+type Access struct {
+	Token  string
+	CAFile string // certificate authorities; the system's if empty
+}
+
+// client returns one that follows no redirect: the token goes nowhere else.
+func (a Access) client() (*http.Client, error) {
+	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	if a.CAFile == "" {
+		return c, nil
+	}
+	text, err := os.ReadFile(a.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("read certificate authorities: %w: name a PEM file with --api-ca", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s has no certificate in PEM: name a file with those that vouch for the daemon with --api-ca", a.CAFile)
+	}
+	transport, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		transport = &http.Transport{}
+	}
+	transport = transport.Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	transport.DisableKeepAlives = true
+	c.Transport = transport
+	return c, nil
+}
+
 // RemoteSnapshot reads the snapshot of a running daemon, at its address or at the whole
 // URL of /api/v1/snapshot. The token goes over https, or to this machine, and nowhere
 // else: a redirect is not followed.
-func RemoteSnapshot(ctx context.Context, address, token string) (*live.Snapshot, error) {
+func RemoteSnapshot(ctx context.Context, address string, access Access) (*live.Snapshot, error) {
 	ctx, cancel := context.WithTimeout(ctx, remoteTimeout)
 	defer cancel()
-	code, data, err := remote(ctx, "--live", address, "/api/v1/snapshot", token, maxSnapshot)
+	code, data, err := remote(ctx, "--live", address, "/api/v1/snapshot", access, maxSnapshot)
 	if err != nil {
 		return nil, err
 	}
@@ -59,10 +93,10 @@ const (
 // RemoteStatus reads the status of a running daemon, at its address or at the whole URL of
 // /api/v1/status; whole is the document as it came. One that has made no good round yet
 // answers too.
-func RemoteStatus(ctx context.Context, address, token string) (s Status, whole []byte, err error) {
+func RemoteStatus(ctx context.Context, address string, access Access) (s Status, whole []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
-	code, whole, err := remote(ctx, "the URL", address, "/api/v1/status", token, maxStatus)
+	code, whole, err := remote(ctx, "the URL", address, "/api/v1/status", access, maxStatus)
 	if err != nil {
 		return s, nil, err
 	}
@@ -79,7 +113,7 @@ func RemoteStatus(ctx context.Context, address, token string) (s Status, whole [
 }
 
 // remote asks a daemon for one document. Where names how the address was given.
-func remote(ctx context.Context, where, address, path, token string, most int64) (code int, data []byte, err error) {
+func remote(ctx context.Context, where, address, path string, access Access, most int64) (code int, data []byte, err error) {
 	u, err := url.Parse(address)
 	switch {
 	case err != nil || u.Host == "":
@@ -88,7 +122,7 @@ func remote(ctx context.Context, where, address, path, token string, most int64)
 		return 0, nil, fmt.Errorf("%s has a user or password in it: leave them out, and put a token into LANYARD_API_TOKEN", where)
 	case u.Scheme == "http" && !loopback(u.Hostname()):
 		return 0, nil, fmt.Errorf("%s %s would send a token in the open: write https, or forward a port (kubectl --namespace lanyard port-forward deployment/lanyard 8080) and write http://127.0.0.1:8080", where, u.Scheme+"://"+u.Host)
-	case token == "":
+	case access.Token == "":
 		return 0, nil, errors.New("a daemon asks who reads it: put a token of its --api-token-file, or one of Kubernetes, into LANYARD_API_TOKEN")
 	}
 	u.RawQuery, u.Fragment = "", "" // nothing of them is asked for, and errors show the URL
@@ -99,9 +133,15 @@ func remote(ctx context.Context, where, address, path, token string, most int64)
 	if err != nil {
 		return 0, nil, err
 	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	req.Header.Set("Authorization", "Bearer "+access.Token)
+	client, err := access.client()
+	if err != nil {
+		return 0, nil, err
+	}
 	answer, err := client.Do(req)
+	if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); unknown {
+		return 0, nil, fmt.Errorf("ask the daemon: %w: name the authorities that vouch for it with --api-ca", err)
+	}
 	if err != nil {
 		return 0, nil, fmt.Errorf("ask the daemon: %w: see that it runs with its API on, and that the port is forwarded", err)
 	}

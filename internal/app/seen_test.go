@@ -70,7 +70,7 @@ func TestDaemonShowsMoves(t *testing.T) {
 	var s app.Status
 	r.until(t, "soaking", func() bool {
 		var err error
-		if s, _, err = app.RemoteStatus(t.Context(), "http://"+d.Addr().String(), apiToken); err != nil {
+		if s, _, err = app.RemoteStatus(t.Context(), "http://"+d.Addr().String(), app.Access{Token: apiToken}); err != nil {
 			t.Fatal(err)
 		}
 		return slices.ContainsFunc(s.Moving, func(m app.Moving) bool {
@@ -110,7 +110,7 @@ func TestPauseStopsMoves(t *testing.T) {
 	r.commit(t, map[string]string{"demo/s3-reader.yaml": mapping("pod-identity")})
 	d := r.start(t, func(o *app.DaemonOptions) { o.Kube = r.Client("system:serviceaccount:lanyard:lanyard") })
 	look := func() (m app.Moving, moves bool) {
-		s, _, err := app.RemoteStatus(t.Context(), "http://"+d.Addr().String(), apiToken)
+		s, _, err := app.RemoteStatus(t.Context(), "http://"+d.Addr().String(), app.Access{Token: apiToken})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/app"
+	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/plan"
@@ -21,22 +23,46 @@ func newDiff(world World, talk *voice) *cobra.Command {
 	var (
 		w      where
 		output string
+		r      reviewing
 	)
 	cmd := &cobra.Command{
 		Use:   "diff",
-		Short: "Show what differs between Git and the live world",
+		Short: "Show what differs between Git and the live world, or what merging a branch will do to it",
 		Long: `Compare what Git wants with the four live planes, and show every difference, what a
 round would write about it, and what it would leave to whom. Nothing is changed.
 
+With --base REF it is the report on a pull request: what merging the head into the base
+will lead to, apart from what was wrong before and from what it heals. The head is --ref
+of --repo, or the working tree as it is on disk; what counts is what merging makes of
+both, so that a branch which was not updated for a while does not undo what others have
+merged meanwhile. Where Git would not merge, that is told as a mistake of the head.
+
 Exit code 0: no difference and nothing unread. 2: differences, or something could not be
-read. 1: no answer.`,
+read. 1: no answer. With --base, 0: the head does nothing. 2: it does something, or needs
+a fact that is missing; or, with --fail-on, what is named there. 1: no answer, or a head
+with mistakes, which are in the report.`,
 		Example: `  # A working tree against the cluster of the current kubeconfig and AWS credentials.
   lanyard diff --path fleet --cluster irsa-lab
 
-  # A branch against a snapshot, without any access, as a comment on a pull request.
-  lanyard diff --repo https://github.com/example/fleet --ref my-branch --path fleet --live live.yaml -o markdown`,
+  # What merging the branch that is checked out will do, without any access.
+  lanyard diff --base origin/main --path fleet --live live.yaml
+
+  # The same of what a pull request's pipeline checks out, as a comment, from a daemon.
+  lanyard diff --base HEAD^1 --path fleet --live https://lanyard.example.com -o markdown
+
+  # A branch of a repository, failing on a high risk only.
+  lanyard diff --base main --repo https://github.com/example/fleet --ref my-branch --path fleet --live live.yaml --fail-on high`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if r.base != "" {
+				return r.run(cmd.Context(), &w, world, talk, output)
+			}
+			switch {
+			case len(r.failOn) > 0 && world.Getenv("LANYARD_FAIL_ON") == "" || r.policies: // that variable is audit's too
+				return errors.New("--fail-on and --policies go with --base: name the branch that is merged into")
+			case output == "sarif":
+				return errors.New("-o sarif goes with --base: it is about a change")
+			}
 			d, err := compare(cmd.Context(), &w, world, talk)
 			if err != nil {
 				return err
@@ -51,7 +77,8 @@ read. 1: no answer.`,
 	w.source(cmd)
 	w.world(cmd)
 	w.rules(cmd)
-	format(cmd, &output, "text", "table", "json", "yaml", "markdown")
+	r.flags(cmd)
+	format(cmd, &output, "text", "table", "json", "yaml", "markdown", "sarif")
 	return cmd
 }
 
@@ -110,12 +137,9 @@ func compare(ctx context.Context, w *where, world World, talk *voice) (report.Di
 // look reads the wishes for, and the facts of, one cluster.
 func look(ctx context.Context, w *where, world World, o app.Options, git *app.Git) (desired.State, *live.Snapshot, error) {
 	if w.live != "cluster" {
-		snapshot, err := w.snapshot(ctx, world, o)
+		snapshot, err := w.snapshotOf(ctx, world, o)
 		if err != nil {
 			return desired.State{}, nil, err
-		}
-		if c := snapshot.Cluster().Name; o.Cluster != "" && o.Cluster != c || o.Config != nil && o.Config.Cluster != c {
-			return desired.State{}, nil, fmt.Errorf("%s is a snapshot of cluster %s: leave --cluster and --config out, or name that one", w.live, c)
 		}
 		state, err := git.Latest(ctx, snapshot.Cluster())
 		return state, snapshot, err
@@ -124,21 +148,43 @@ func look(ctx context.Context, w *where, world World, o app.Options, git *app.Gi
 	if _, err := git.Repository(ctx); err != nil {
 		return desired.State{}, nil, err
 	}
+	var state desired.State
+	snapshot, err := w.watch(ctx, o, func(c identity.Cluster) (desired.State, error) {
+		var err error
+		state, err = git.Latest(ctx, c)
+		return state, err
+	})
+	return state, snapshot, err
+}
+
+// watch looks at the cluster, at all that some wishes for it need.
+func (w *where) watch(ctx context.Context, o app.Options, wishes func(identity.Cluster) (desired.State, error)) (*live.Snapshot, error) {
 	reader, err := app.NewReader(ctx, o)
 	if err != nil {
-		return desired.State{}, nil, err
+		return nil, err
 	}
 	defer reader.Close()
 	cluster, err := reader.Cluster(ctx)
 	if err != nil {
-		return desired.State{}, nil, err
+		return nil, err
 	}
-	state, err := git.Latest(ctx, cluster)
+	state, err := wishes(cluster)
 	if err != nil {
-		return desired.State{}, nil, err
+		return nil, err
 	}
-	snapshot, err := w.observe(ctx, reader, state)
-	return state, snapshot, err
+	return w.observe(ctx, reader, state)
+}
+
+// snapshotOf is [where.snapshot] of the cluster that is meant.
+func (w *where) snapshotOf(ctx context.Context, world World, o app.Options) (*live.Snapshot, error) {
+	snapshot, err := w.snapshot(ctx, world, o)
+	if err != nil {
+		return nil, err
+	}
+	if c := snapshot.Cluster().Name; o.Cluster != "" && o.Cluster != c || o.Config != nil && o.Config.Cluster != c {
+		return nil, fmt.Errorf("%s is a snapshot of cluster %s: leave --cluster and --config out, or name that one", w.live, c)
+	}
+	return snapshot, nil
 }
 
 // isURL reports whether --live names a running daemon.
@@ -149,12 +195,24 @@ func isURL(live string) bool {
 // snapshot reads the live world that --live names, and that is not the cluster itself: a
 // running daemon's, or a file's.
 func (w *where) snapshot(ctx context.Context, world World, o app.Options) (*live.Snapshot, error) {
-	if !isURL(w.live) {
+	var (
+		snapshot *live.Snapshot
+		err      error
+	)
+	if isURL(w.live) {
+		o.Progress("asking the daemon")
+		snapshot, err = app.RemoteSnapshot(ctx, w.live, app.Access{Token: world.Getenv("LANYARD_API_TOKEN"), CAFile: w.apiCA})
+	} else {
 		o.Progress("reading the snapshot")
-		return readSnapshot(w.live)
+		snapshot, err = readSnapshot(w.live)
 	}
-	o.Progress("asking the daemon")
-	return app.RemoteSnapshot(ctx, w.live, world.Getenv("LANYARD_API_TOKEN"))
+	if err != nil {
+		return nil, err
+	}
+	if err := w.fresh(snapshot, time.Now()); err != nil {
+		return nil, fmt.Errorf("%s: %w", w.live, err)
+	}
+	return snapshot, nil
 }
 
 // readSnapshot reads a snapshot file.

@@ -24,6 +24,8 @@ type where struct {
 	kubeconfig, context string
 	describe            time.Duration
 	audit               bool // the live world is read as an audit needs it
+	apiCA               string
+	maxAge              time.Duration // of a snapshot; zero: whatever goes for where it is from
 }
 
 // observe reads the live world.
@@ -90,8 +92,42 @@ func (d *lasting) Set(s string) error {
 	return nil
 }
 
+// daemonsAge is how old a daemon's snapshot may be, if nobody says: it looks every minute,
+// so that one which has not for a quarter of an hour does not see what it tells of. What a
+// file is good for, whoever wrote it knows.
+const daemonsAge = 15 * time.Minute
+
 func (w *where) source(cmd *cobra.Command) {
+	cmd.Flags().Var((*lasting)(&w.maxAge), "max-age", "how old a snapshot may be (default 15m for a daemon's, any age for a file)")
+	cmd.Flags().Lookup("max-age").DefValue = ""
+	trusting(cmd, &w.apiCA)
 	cmd.Flags().StringVar(&w.live, "live", "cluster", "the live world: `cluster`, a snapshot file of lanyard snapshot, or a daemon's URL (with LANYARD_API_TOKEN)")
+}
+
+// trusting is the flag for who vouches for a daemon.
+func trusting(cmd *cobra.Command, into *string) {
+	cmd.Flags().StringVar(into, "api-ca", "", "certificate authorities that vouch for a daemon's URL, a PEM `file` (default: the system's)")
+}
+
+// fresh refuses a snapshot that is older than it may be.
+func (w *where) fresh(snapshot *live.Snapshot, now time.Time) error {
+	most, next := w.maxAge, "write a new one with `lanyard snapshot`"
+	if isURL(w.live) {
+		next = "see what keeps the daemon from looking (lanyard status)"
+		if most == 0 {
+			most = daemonsAge
+		}
+	}
+	if age := ageOf(snapshot, now); most > 0 && age > most {
+		return fmt.Errorf("the snapshot is %s old, more than %s: %s, or allow it with --max-age",
+			(*lasting)(&age), (*lasting)(&most), next)
+	}
+	return nil
+}
+
+// ageOf is how long ago a snapshot was taken, to the second.
+func ageOf(snapshot *live.Snapshot, now time.Time) time.Duration {
+	return max(now.Sub(snapshot.Facts().TakenAt), 0).Truncate(time.Second)
 }
 
 // configuration reads --config; nil without one.

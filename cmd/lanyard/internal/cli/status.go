@@ -20,8 +20,8 @@ import (
 
 func newStatus(world World, talk *voice) *cobra.Command {
 	var (
-		output string
-		watch  bool
+		output, ca string
+		watch      bool
 	)
 	every := 3 * time.Second
 	cmd := &cobra.Command{
@@ -60,7 +60,7 @@ person must act. 1: no answer.`,
 				return errors.New("which daemon? write its URL, or set LANYARD_URL: http://127.0.0.1:8080 behind kubectl port-forward")
 			}
 			w := &watcher{out: world.Stdout, talk: talk, ask: func(ctx context.Context) (app.Status, []byte, error) {
-				return app.RemoteStatus(ctx, url, world.Getenv("LANYARD_API_TOKEN"))
+				return app.RemoteStatus(ctx, url, app.Access{Token: world.Getenv("LANYARD_API_TOKEN"), CAFile: ca})
 			}}
 			switch {
 			case !watch:
@@ -75,6 +75,7 @@ person must act. 1: no answer.`,
 			return w.watch(cmd.Context(), every)
 		},
 	}
+	trusting(cmd, &ca)
 	cmd.Flags().BoolVar(&watch, "watch", false, "go on until Ctrl-C")
 	cmd.Flags().Var((*lasting)(&every), "every", "how often --watch asks")
 	format(cmd, &output, "table", "json")
