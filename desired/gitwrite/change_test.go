@@ -274,6 +274,15 @@ func TestCommitRefuses(t *testing.T) {
 		text   string
 	}{
 		{"a branch on something else", func(t *testing.T, c *gitwrite.Change, _ *gitwrite.Commit) { git(t, c.Top, "branch", "wave") }, gitwrite.ErrBranchExists, "name another, or delete it with git branch -D"},
+		{"a branch with another change", func(t *testing.T, c *gitwrite.Change, _ *gitwrite.Commit) {
+			git(t, c.Top, "branch", "wave", strings.TrimSpace(git(t, c.Top, "commit-tree", "-p", "HEAD", "-m", "other", "HEAD^{tree}")))
+		}, gitwrite.ErrBranchExists, "name another"},
+		{"a branch with this change on another commit", func(t *testing.T, c *gitwrite.Change, _ *gitwrite.Commit) {
+			if _, err := c.Commit(wave("before")); err != nil {
+				t.Fatal(err)
+			}
+			git(t, c.Top, "branch", "wave", strings.TrimSpace(git(t, c.Top, "commit-tree", "-m", "other", "before^{tree}")))
+		}, gitwrite.ErrBranchExists, "name another"},
 		{"the branch that is checked out", func(_ *testing.T, _ *gitwrite.Change, w *gitwrite.Commit) { w.Branch = "main" }, gitwrite.ErrBranchExists, "commit on branch main: "},
 		{"a branch below another", func(t *testing.T, _ *gitwrite.Change, w *gitwrite.Commit) { w.Branch = "main/wave" }, nil, "commit on branch main/wave: "},
 		{"no name", func(_ *testing.T, _ *gitwrite.Change, w *gitwrite.Commit) { w.Branch = "" }, nil, "no name for a branch"},

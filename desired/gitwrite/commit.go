@@ -59,7 +59,7 @@ func (c Change) Commit(want Commit) (Made, error) {
 
 func (c Change) commit(want Commit) (Made, error) {
 	branch := plumbing.NewBranchReferenceName(want.Branch)
-	if branch.Validate() != nil || strings.HasPrefix(want.Branch, "-") || want.Branch == plumbing.HEAD.String() {
+	if branch.Validate() != nil || want.Branch == plumbing.HEAD.String() {
 		return Made{}, errors.New("that is no name for a branch: write one such as pod-identity-wave-1")
 	}
 	repo, err := git.PlainOpenWithOptions(c.Top, &git.PlainOpenOptions{EnableDotGitCommonDir: true})
