@@ -77,11 +77,13 @@ func RemoteSnapshot(ctx context.Context, address string, access Access) (*live.S
 }
 
 // Status is the answer of a daemon's /api/v1/status, [Moving] one of what it has on its
-// way, and [Step] one of the steps that it took.
+// way, [Step] one of the steps that it took, and [IdentityProbe] what one of its identity
+// probes came to.
 type (
-	Status = status.Status
-	Moving = status.Moving
-	Step   = status.Step
+	Status        = status.Status
+	Moving        = status.Moving
+	Step          = status.Step
+	IdentityProbe = status.IdentityProbe
 )
 
 // maxStatus bounds what is read of one, and statusTimeout how long it may take.

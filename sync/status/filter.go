@@ -135,7 +135,7 @@ func contains(text, part string) bool {
 }
 
 // paged are the sections that have pages.
-var paged = []string{"drift", "moving", "waiting", "irsa", "mappings", "writes", "gaps"}
+var paged = []string{"drift", "moving", "probes", "waiting", "irsa", "mappings", "writes", "gaps"}
 
 // Part is the page of a section that is shown.
 type Part struct {

@@ -158,6 +158,15 @@ func (v *view) alerts(r record, d *report.Diff) {
 	if r.Exposed > 0 {
 		add("bad", "Exposed", count(r.Exposed, "pod")+" may be without credentials until made again")
 	}
+	wrong := 0
+	for _, p := range r.IdentityProbes {
+		if p.Wrong() {
+			wrong++
+		}
+	}
+	if wrong > 0 {
+		add("warn", "Identity probes", "AWS takes new pods of "+count(wrong, "ServiceAccount")+" otherwise than Git asks")
+	}
 	if f := r.Failed; f != nil && (r.Last == nil || f.Ended.After(r.Last.Ended)) {
 		add("blind", "The last round failed", fmt.Sprintf("at %s, %s: %s", f.Stage, ago(r.Now, f.Ended), f.Error))
 	}

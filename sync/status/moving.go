@@ -55,6 +55,12 @@ type IdentityProbe struct {
 	At             time.Time `json:"at,omitzero"` // of the answer
 }
 
+// Wrong reports whether AWS took the pod otherwise than Git asks: for somebody else, by
+// other means, or for nobody. Where nobody answered, nothing is known.
+func (p IdentityProbe) Wrong() bool {
+	return slices.Contains([]string{"other-role", "other-mechanism", "no-identity"}, p.Result)
+}
+
 // rank puts first what somebody should look at.
 func (p IdentityProbe) rank() int { return slices.Index([]string{"pending", "as-git"}, p.Result) }
 

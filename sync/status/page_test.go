@@ -319,6 +319,38 @@ func TestPagesAreBounded(t *testing.T) {
 	}
 }
 
+// TestPageIdentityProbes: what AWS took new pods for is on the page where it was asked,
+// and the worst of it is at the top; where the feature is off there is nothing to see.
+func TestPageIdentityProbes(t *testing.T) {
+	t.Parallel()
+	b := lived(t)
+	const wrong = "Identity probes AWS takes new pods of 2 ServiceAccounts otherwise than Git asks"
+	if page := text(opened(t, b, "")); strings.Contains(page, wrong[:30]) {
+		t.Errorf("an answer that nobody gave is an alert")
+	}
+	b.IdentityProbes([]status.IdentityProbe{
+		{Namespace: "demo", ServiceAccount: "a", Wanted: "irsa", Result: "as-git", Message: "as it should be", At: noon},
+		{Namespace: "demo", ServiceAccount: "b", Wanted: "pod-identity", Result: "other-role", Message: "it is another", At: noon},
+		{Namespace: "late", ServiceAccount: "c", Wanted: "pod-identity", Result: "no-identity", Message: "it is nobody", At: noon},
+	})
+	page := opened(t, b, "")
+	if !strings.Contains(strings.Join(strings.Fields(text(page)), " "), wrong) || strings.Contains(page, `<section id="probes" hidden`) {
+		t.Errorf("no alert %q", wrong)
+	}
+	for query, want := range map[string]string{"?namespace=late": "it is nobody", "?reason=other-role": "it is another", "?q=should": "as it should be"} {
+		page := text(opened(t, b, query))
+		for _, message := range []string{"as it should be", "it is another", "it is nobody"} {
+			if got := strings.Contains(page, message); got != (message == want) {
+				t.Errorf("%s shows %q: %v", query, message, got)
+			}
+		}
+	}
+	b.IdentityProbes(nil)
+	if page := opened(t, b, ""); !strings.Contains(page, `<section id="probes" hidden`) {
+		t.Error("the section is shown where nobody is asked")
+	}
+}
+
 // hostile is what names, messages and values from outside may hold.
 var hostile = map[string]string{
 	"script":     `<script>alert(1)</script><img src=x onerror=alert(1)></title></style></section></main>`,
@@ -360,6 +392,7 @@ func everywhere(t testing.TB, s string) string {
 	b.Saw(r, nil)
 	b.Failed(s, fmt.Errorf("%s", s), noon, noon)
 	b.Standings([]status.Standing{{Namespace: s, ServiceAccount: s, Verdict: s, Wanted: s, Reasons: []status.Reason{{Code: s, Message: s, Fix: s}}}}, 5000)
+	b.IdentityProbes([]status.IdentityProbe{{Namespace: s, ServiceAccount: s, Wanted: s, Role: s, Result: s, Session: s, Message: s, At: noon}})
 	b.State(func(st *status.State) {
 		*st = status.State{Version: s, Commit: s, Cluster: s, Mode: s, Identity: s, LeaderIdentity: s + "x",
 			Source:        status.Source{URL: s, Ref: s, Paths: []string{s}, Accepted: s, AcceptedAt: noon, Commit: &status.Commit{Author: s, Subject: s, At: noon}, Held: &status.Held{Head: s, Reason: s, Message: s, Since: noon}},

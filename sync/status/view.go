@@ -21,6 +21,7 @@ const (
 	mostIRSA     = 25
 	mostMappings = 50
 	mostMoved    = 50
+	mostProbed   = 25
 	mostWrites   = 20
 	mostGaps     = 25
 	mostUnnamed  = 200
@@ -55,6 +56,7 @@ type view struct {
 	Drift     shown[subject]
 	Expected  int // further ones that differ, as is to be expected of what is on its way
 	Moving    shown[move]
+	Probes    shown[probe]
 	Waiting   shown[wait]
 	IRSA      shown[standing]
 	Mappings  shown[mapping]
@@ -120,6 +122,13 @@ type move struct {
 	Waits         []wait
 }
 
+// probe is an [IdentityProbe] on the page.
+type probe struct {
+	IdentityProbe
+	ID, Link, Ago string
+	Level         string
+}
+
 type wait struct {
 	ID      string
 	Names   []named // of the ServiceAccounts that it is said of
@@ -170,6 +179,7 @@ func look(r record, f filter) view {
 	v.head(r, d, phases)
 	v.drift(r, d, phases)
 	v.moving(r)
+	v.probes(r, phases)
 	v.waiting(r, d, phases)
 	v.irsa(r, phases)
 	v.mappings(d, phases)
@@ -322,6 +332,38 @@ func (v *view) moving(r record) {
 	}
 }
 
+// looks says how the result of an identity probe looks.
+func (p IdentityProbe) looks() string {
+	switch {
+	case p.Wrong():
+		return "bad"
+	case p.Result == "as-git":
+		return "good"
+	case p.Result == "pending":
+		return "calm"
+	}
+	return "warn" // nobody answered
+}
+
+func (v *view) probes(r record, phases map[string]string) {
+	var list []IdentityProbe
+	for _, p := range r.IdentityProbes {
+		if v.Filter.passes(line{p.Namespace, p.ServiceAccount, "", phases[p.Namespace+"/"+p.ServiceAccount], []string{p.Result}, []string{p.Wanted, p.Role, p.Session, p.Message}}) {
+			list = append(list, p)
+		}
+	}
+	shown, part := cutOut(v.Filter, "probes", "identity probes", list, len(r.IdentityProbes), mostProbed)
+	v.Probes.Part = part
+	for _, p := range shown {
+		one := probe{IdentityProbe: p, ID: id("probe", p.Namespace, p.ServiceAccount), Link: v.Filter.Only(p.Namespace, p.ServiceAccount), Level: p.looks()}
+		if !p.At.IsZero() {
+			one.Ago = ago(r.Now, p.At)
+		}
+		one.Role, one.Session, one.Message = cell(p.Role), cell(p.Session), cell(p.Message)
+		v.Probes.List = append(v.Probes.List, one)
+	}
+}
+
 // laid is a value as it is shown for copying.
 func laid(value string) string { return strings.Join(lines(value), "\n") }
 
@@ -416,6 +458,9 @@ func (v *view) form(r record, d *report.Diff) {
 		for _, w := range s.Reasons {
 			reasons[w.Code] = true
 		}
+	}
+	for _, p := range r.IdentityProbes {
+		namespaces[p.Namespace], reasons[p.Result] = true, true
 	}
 	for _, g := range d.Gaps {
 		reasons[string(g.Reason)] = true

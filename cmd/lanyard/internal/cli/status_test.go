@@ -97,6 +97,16 @@ func TestStatus(t *testing.T) {
 			s.Failed = &failed
 			s.Daemon.Configuration.Error = "lanyard.yaml:3:1: unknown key"
 		}, 2, ""},
+		{"probed", func(s *app.Status) {
+			atRest(s)
+			s.IdentityProbes = []app.IdentityProbe{{Namespace: "demo", ServiceAccount: "slow", Result: "no-answer", Message: "its pod said nothing"},
+				{Namespace: "demo", ServiceAccount: "a", Result: "as-git"}, {Namespace: "demo", ServiceAccount: "b", Result: "as-git"}}
+		}, 0, ""},
+		{"taken-for-another", func(s *app.Status) {
+			atRest(s)
+			s.IdentityProbes = []app.IdentityProbe{{Namespace: "demo", ServiceAccount: "b", Result: "other-role", Message: "AWS takes a new pod for \x1b[31mx"},
+				{Namespace: "demo", ServiceAccount: "a", Result: "as-git"}}
+		}, 2, ""},
 		{"new", func(s *app.Status) {
 			atRest(s)
 			s.Ready, s.Summary, s.Last, s.Daemon.LeaderIdentity, s.Daemon.Leader = false, nil, nil, "", false
@@ -209,6 +219,7 @@ func TestStatusFrame(t *testing.T) {
 			m := s.Moving[2]
 			m.ServiceAccount = fmt.Sprintf("api-%03d", i)
 			s.Moving = append(s.Moving, m)
+			s.IdentityProbes = append(s.IdentityProbes, app.IdentityProbe{Namespace: "demo", ServiceAccount: m.ServiceAccount, Result: "no-identity", Message: "nobody"})
 		}
 	})
 	for _, size := range [][2]int{{80, 22}, {40, 12}, {10, 8}, {200, 50}} {

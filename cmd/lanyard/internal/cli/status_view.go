@@ -67,7 +67,27 @@ func warnings(s app.Status) []string {
 	if s.Exposed > 0 {
 		lines = append(lines, count(s.Exposed, "pod")+" may be without credentials until made again")
 	}
+	for _, p := range s.IdentityProbes {
+		if p.Wrong() {
+			lines = append(lines, fmt.Sprintf("identity probe of %s/%s: %s: %s", p.Namespace, p.ServiceAccount, p.Result, p.Message))
+		}
+	}
 	return lines
+}
+
+// probes says in one line what identity probes came to; nothing where none are made.
+func probes(s app.Status) string {
+	n := map[string]int{}
+	var results []string
+	for _, p := range s.IdentityProbes {
+		if n[p.Result]++; n[p.Result] == 1 {
+			results = append(results, p.Result)
+		}
+	}
+	for i, r := range results {
+		results[i] = fmt.Sprintf("%d %s", n[r], r)
+	}
+	return suffix("identity probes: ", strings.Join(results, ", "))
 }
 
 func count(n int, what string) string {
@@ -127,7 +147,14 @@ func frame(s app.Status, width, height int, paint report.Paint) []string {
 	for i, text := range about(s) {
 		lines = append(lines, styled([]report.Style{report.StyleStrong, report.StyleFaint}[min(i, 1)], text))
 	}
-	for _, text := range warnings(s) {
+	if text := probes(s); text != "" {
+		lines = append(lines, styled(report.StyleFaint, text))
+	}
+	amiss := warnings(s)
+	if most := max(height/4, 2); height > 0 && len(amiss) > most {
+		amiss = append(amiss[:most-1], fmt.Sprintf("... and %d more: without --watch all are shown", len(amiss)-most+1))
+	}
+	for _, text := range amiss {
 		lines = append(lines, styled(report.StyleWarning, text))
 	}
 	lines = append(lines, "")
