@@ -92,6 +92,12 @@ type way struct {
 func playMigration(ctx context.Context, s *stage) error {
 	defer debug.SetGCPercent(debug.SetGCPercent(400)) // a world in memory makes much that is soon forgotten
 	m := &migration{stage: s, began: time.Now()}
+	if s.output != "json" {
+		s.title("A fleet of %d workloads on IRSA, and the page of a lanyard that moves it", len(s.fleet.Workloads))
+		if err := s.serve(ctx); err != nil {
+			return err
+		}
+	}
 	return errors.Join(m.play(ctx), m.show())
 }
 
@@ -163,6 +169,9 @@ func (m *migration) process(ctx context.Context, w *way, start time.Time) error 
 	var strays []string
 	rested := 0
 	seen := func(r report.Round) {
+		if m.stage.show != nil {
+			m.stage.show.Saw(syncer, r)
+		}
 		if err := m.halted(r); err != nil || len(m.fleet.Judge().Broken) > 0 {
 			end(errors.Join(errBroken, err))
 			return

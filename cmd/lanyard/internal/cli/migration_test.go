@@ -2,8 +2,12 @@ package cli
 
 import (
 	"bytes"
+	"context"
+	"io"
 	"maps"
+	"net/http"
 	"os"
+	"regexp"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -63,6 +67,53 @@ func TestMigration(t *testing.T) {
 	out.Reset()
 	if err := m.show(); err != nil || !strings.Contains(out.String(), "held, with both sides wired") {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestMigrationPage: while the fleet moves, the page that the scenario names shows what is
+// on its way, and the metrics count it.
+func TestMigrationPage(t *testing.T) {
+	asked(t)
+	t.Parallel()
+	m, out := sized(t, fleet.Options{Small: true, Still: true, Late: time.Millisecond})
+	m.output = "table"
+	if err := m.serve(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	page := regexp.MustCompile(`page +(http://\S+)`).FindStringSubmatch(out.String())
+	metrics := regexp.MustCompile(`metrics +(http://\S+)`).FindStringSubmatch(out.String())
+	if page == nil || metrics == nil {
+		t.Fatalf("no address of both in %q", out)
+	}
+	get := func(url string) string {
+		t.Helper()
+		answer, err := http.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		body, err := io.ReadAll(answer.Body)
+		if err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s, %v", url, answer.Status, err)
+		}
+		return string(body)
+	}
+	ctx, enough := context.WithCancel(t.Context())
+	var seen, counted string
+	m.killed = func(_ *migration, r report.Round) bool {
+		for _, move := range r.Moves {
+			if move.Phase == "soaking" && seen == "" {
+				seen, counted = get(page[1]), get(metrics[1])
+				enough()
+			}
+		}
+		return false
+	}
+	if err := m.play(ctx); ctx.Err() == nil {
+		t.Fatalf("nobody ever soaked: %v", err)
+	}
+	if !strings.Contains(seen, "are on their way") || !strings.Contains(seen, "soaking") || !strings.Contains(counted, `lanyard_workload_phases{phase="soaking"}`) || !strings.Contains(counted, `lanyard_mode{mode="migrate"} 1`) {
+		t.Errorf("the page has %d bytes and the metrics %d, without what moves", len(seen), len(counted))
 	}
 }
 

@@ -68,7 +68,10 @@ Exit code 0: the scenario came out as it must. 1: it did not.`,
   # The same, and its page and metrics stay until Ctrl-C.
   lanyard sandbox --scenario demo --keep
 
-  # Move some fifty workloads to Pod Identity and back; in numbers, for a program.
+  # Move some fifty workloads to Pod Identity and back, and watch it on the page.
+  lanyard sandbox --scenario migration
+
+  # The same in numbers, for a program, and without the page.
   lanyard sandbox --scenario migration -o json
 
   # Leave AWS running, and look at it with the AWS CLI.
@@ -104,7 +107,7 @@ Exit code 0: the scenario came out as it must. 1: it did not.`,
 	}
 	cmd.Flags().StringVar(&name, "scenario", "demo", "what to play: "+strings.Join(names, ", "))
 	cmd.Flags().StringVarP(&output, "output", "o", "table", "table, or json of scenario migration")
-	cmd.Flags().BoolVar(&keep, "keep", false, "leave AWS running afterwards, and the page of scenario demo, until interrupted")
+	cmd.Flags().BoolVar(&keep, "keep", false, "leave AWS running afterwards, and the page of scenarios demo and migration, until interrupted")
 	_ = cmd.RegisterFlagCompletionFunc("scenario", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -120,7 +123,7 @@ type stage struct {
 	dir    string
 	output string
 	fleet  *fleet.Fleet // of scenario migration: its world is the stage's
-	show   *app.Show    // of scenario demo: the page and the metrics
+	show   *app.Show    // the page and the metrics; nil where they are not served
 }
 
 func openStage(_ context.Context, out World, talk *voice) (*stage, error) {
