@@ -12,6 +12,7 @@ import (
 	"github.com/lanyard-io/lanyard/migrate"
 	"github.com/lanyard-io/lanyard/migrate/outline"
 	"github.com/lanyard-io/lanyard/sync/diff"
+	"github.com/lanyard-io/lanyard/sync/plan"
 )
 
 // judge says how much harm the change of a workload may do, and why.
@@ -68,6 +69,11 @@ func (d *verdict) field(name string) (Field, bool) {
 
 // held: what Git asks for may not or cannot be, or is not known to be possible.
 func (d *verdict) held() {
+	for _, h := range d.w.Left {
+		if h.Reason == plan.OwnerMustAct {
+			d.add(WaitsForOwner, "%s", h.Message)
+		}
+	}
 	stuck := len(d.v.gaps(d.p)) > 0 || slices.ContainsFunc(d.caused, func(f Finding) bool { return f.Kind == diff.MappingForbidden || f.Kind == diff.MappingInvalid })
 	for _, f := range d.caused {
 		switch {
@@ -108,6 +114,9 @@ func (w Workload) mends(f Finding) bool {
 	return slices.ContainsFunc(w.Steps, func(s Step) bool { return s.Plane == f.Plane && s.By != ByOwner })
 }
 
+// never reports whether nothing is done for it, whatever is read and whoever writes.
+func (w Workload) never() bool { return w.Class.Head == diff.Held.String() }
+
 // ruleRE is the guard rail's name at the end of a finding.
 var ruleRE = regexp.MustCompile(`\(([a-z.]+)\)$`)
 
@@ -127,7 +136,7 @@ func (d *verdict) asked(w outline.Workload, j *diff.Judged) {
 		return
 	}
 	m := d.p.is
-	if f, changed := d.field("roleARN"); changed && d.p.was != nil && (j == nil || j.RoleInUse() != f.After) {
+	if f, changed := d.field("roleARN"); changed && d.p.was != nil && !d.w.never() && (j == nil || j.RoleInUse() != f.After) {
 		d.add(ChangesRole, "pods get other permissions: role %s instead of %s", f.After, f.Before)
 	}
 	if role, changed := d.field("roleARN"); changed && m.Role.Account != d.v.snap.Cluster().Account {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/migrate"
 	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/report"
@@ -47,7 +48,7 @@ func (r Review) Markdown(w io.Writer, limit int) error {
 			left += len(r.Workloads) - i
 			break
 		}
-		d := one.details()
+		d := one.details(r.Mode)
 		if len(d) > room {
 			left++
 			continue
@@ -102,15 +103,23 @@ func (r Review) head() string {
 func (r Review) wholeRow(i int) string {
 	if i < len(r.Risks) {
 		d := r.Risks[i]
+		if d.Code == Refused || d.Code == ManyMappings {
+			return "" // the head, or a row below, says it
+		}
 		return fmt.Sprintf("- **%s** %s: %s\n", d.Risk, d.Code, report.Prose(d.Message))
 	}
 	if i -= len(r.Risks); i < len(r.Together) {
 		t := r.Together[i]
-		return fmt.Sprintf("- %s: %s\n", report.Prose(t.says()), report.Prose(some(t.Mappings)))
+		danger := ""
+		if len(t.Mappings) >= many {
+			danger = fmt.Sprintf("**%s** %s: ", ManyMappings.Risk(), ManyMappings)
+		}
+		return fmt.Sprintf("- %s%s: %s\n", danger, report.Prose(t.says()), report.Prose(some(t.Mappings)))
 	}
 	rail := r.Rails[i-len(r.Together)]
-	if slices.ContainsFunc(r.Risks, func(d Danger) bool { return d.Message == rail.Message }) {
-		return "" // said above
+	said := func(d Danger) bool { return d.Message == rail.Message }
+	if slices.ContainsFunc(r.Risks, said) || len(rail.Mappings) == 1 && slices.ContainsFunc(r.Workloads, func(w Workload) bool { return slices.ContainsFunc(w.Risks, said) }) {
+		return "" // said above, or of the only one that it is about
 	}
 	return fmt.Sprintf("- guard rail %s: %s: %s\n", report.Code(rail.Rule), report.Prose(rail.Message), report.Prose(some(rail.Mappings)))
 }
@@ -125,7 +134,7 @@ func (w Workload) row() string {
 }
 
 // details is a workload in full, folded.
-func (w Workload) details() string {
+func (w Workload) details(m desired.Mode) string {
 	var b strings.Builder
 	item := func(format string, args ...any) { fmt.Fprintf(&b, "- "+format+"\n", args...) }
 	fmt.Fprintf(&b, "\n<details><summary><b>%s</b>: %s</summary>\n\n", report.Prose(w.Name()), report.Prose(w.what()))
@@ -147,7 +156,7 @@ func (w Workload) details() string {
 	for _, d := range w.Risks {
 		item("%s (%s): %s", d.Code, d.Risk, report.Prose(d.Message))
 	}
-	w.steps(&b)
+	w.steps(&b, m)
 	w.notes(item, &b)
 	b.WriteString("\n</details>\n")
 	return b.String()
@@ -161,20 +170,23 @@ func mdWas(w Workload) string {
 }
 
 // steps writes the whole way.
-func (w Workload) steps(b *strings.Builder) {
+func (w Workload) steps(b *strings.Builder, m desired.Mode) {
 	if len(w.Steps) > 0 {
 		b.WriteString("\n**What is done, in this order**\n\n")
 	}
 	for i, s := range w.Steps {
-		who := s.taker()
+		who := s.taker(m)
 		if s.Old {
-			who += ", and without this pull request too"
+			who = strings.TrimPrefix(who+", without this pull request too", ", ")
+		}
+		if who != "" {
+			who = " (" + who + ")"
 		}
 		text := report.Prose(s.Do)
 		if s.subject() != w.subject {
 			text = report.Code(s.Namespace+"/"+s.ServiceAccount) + ": " + text
 		}
-		fmt.Fprintf(b, "%d. **%s** %s (%s)\n", i+1, s.Plane, text, who)
+		fmt.Fprintf(b, "%d. **%s** %s%s\n", i+1, s.Plane, text, who)
 		if s.Plane == diff.PlaneTrust {
 			for _, l := range s.moved() {
 				fmt.Fprintf(b, "   - %s\n", report.Prose(l))
@@ -233,13 +245,17 @@ func (w Workload) notes(item func(string, ...any), b *strings.Builder) {
 		title string
 		all   []migrate.Reason
 	}{{"Why " + w.Verdict.Head, w.Reasons}, {"What it waits for", w.Holds}, {"To mind", w.Warnings}} {
-		if len(list.all) > 0 {
-			title(list.title)
+		if len(list.all) == 0 || !w.asks() && list.title == "Why "+w.Verdict.Head {
+			continue
 		}
+		title(list.title)
 		for _, r := range list.all {
 			item("%s", report.Prose(reasoned(r)))
-			if r.Fix != "" {
-				fmt.Fprintf(b, "  - way out: %s\n", report.Prose(r.Fix))
+			if r.Code == migrate.OwnerMustAct && len(w.Left) > 0 {
+				continue // the text for the owner is above
+			}
+			if way, text, _ := strings.Cut(r.Fix, "\n"); way != "" {
+				fmt.Fprintf(b, "  - way out: %s\n%s", report.Prose(way), report.Fence("", text))
 			}
 		}
 	}
@@ -297,11 +313,11 @@ func (r Review) rest(limit int) (text string, lost []string) {
 	finding := func(all []Finding) func(int) string {
 		return func(i int) string {
 			f := all[i]
-			return fmt.Sprintf("- **%s** %s %s: %s\n", f.Severity, report.Code(f.who()), f.Kind, report.Prose(f.Message))
+			return fmt.Sprintf("- **%s** %s %s: %s%s\n", f.Severity, report.Code(f.who()), f.Kind, report.Prose(f.Message), f.ends())
 		}
 	}
 	section("Findings that this change causes", "caused finding", len(r.Caused), finding(r.Caused))
-	section("Findings that this change heals", "healed finding", len(r.Heals), finding(r.Heals))
+	section("Findings that this change ends", "ended finding", len(r.Heals), finding(r.Heals))
 	section("Not read, and needed for this change", "gap", len(r.NewGaps), func(i int) string {
 		return fmt.Sprintf("- %s: %s\n", report.Code(r.NewGaps[i].who()), report.Prose(r.NewGaps[i].What))
 	})

@@ -87,7 +87,8 @@ type Mistake struct {
 // Finding is a finding in its public form.
 type Finding struct {
 	report.Finding
-	Mended bool `json:"mended"` // by a step of lanyard's, or by the restart of pods that it asks for
+	Mended  bool `json:"mended"`  // by a step of lanyard's, or by the restart of pods that it asks for
+	Dropped bool `json:"dropped"` // healed only in that Git names it no more: nobody looks for it
 
 	at desired.Position
 }
@@ -127,12 +128,13 @@ type Workload struct {
 	Was            string  `json:"was"` // the position in the base
 	Fields         []Field `json:"fields"`
 
-	Role    string             `json:"role"`
-	Now     identity.Mechanism `json:"now"`     // what a pod admitted now gets; empty for nothing
-	Wanted  Pair               `json:"wanted"`  // the resolved mechanism, in base and head
-	Verdict Pair               `json:"verdict"` // whether Pod Identity can serve it, in base and head
-	Phase   string             `json:"phase"`
-	Class   Pair               `json:"class"`
+	Role     string             `json:"role"`
+	Now      identity.Mechanism `json:"now"`      // what a pod admitted now gets; empty for nothing
+	Declared Pair               `json:"declared"` // the mechanism as written, in base and head
+	Wanted   Pair               `json:"wanted"`   // the resolved mechanism, in base and head
+	Verdict  Pair               `json:"verdict"`  // whether Pod Identity can serve it, in base and head
+	Phase    string             `json:"phase"`
+	Class    Pair               `json:"class"`
 
 	Risk     Risk             `json:"risk"`
 	Risks    []Danger         `json:"risks"`    // why, the worst first
@@ -281,6 +283,11 @@ func New(in Input) Review {
 	for i := range r.Workloads {
 		w := &r.Workloads[i]
 		by[w.Name()], by[w.From] = w, w
+	}
+	for i := range r.Heals {
+		f := &r.Heals[i]
+		_, named := in.Head.Mapping(identity.Subject{Namespace: f.Namespace, ServiceAccount: f.ServiceAccount})
+		f.Dropped = f.ServiceAccount != "" && f.Kind != diff.MappingGone && !named
 	}
 	for i := range r.Caused {
 		f := &r.Caused[i]

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/sync/diff"
 	"github.com/lanyard-io/lanyard/sync/report"
 )
@@ -73,10 +74,10 @@ func (r Review) Text(w io.Writer, v View) error {
 	})
 	p.list("guard rails", len(r.Rails), func(i int) (string, string) { return r.Rails[i].Rule, r.Rails[i].Message })
 	for _, one := range r.Workloads {
-		p.workload(one)
+		p.workload(one, r.Mode)
 	}
 	p.findings("caused by this change", r.Caused)
-	p.findings("healed by this change", r.Heals)
+	p.findings("ended by this change", r.Heals)
 	p.list("not read, and needed for this change", len(r.NewGaps), func(i int) (string, string) { return r.NewGaps[i].who(), r.NewGaps[i].What })
 	p.findings("there before", r.Before)
 	p.list("not read, before as after", len(r.Gaps), func(i int) (string, string) { return "", r.Gaps[i].String() })
@@ -111,12 +112,12 @@ func (p *page) list(title string, n int, row func(i int) (label, text string)) {
 func (p *page) findings(title string, all []Finding) {
 	p.list(title, len(all), func(i int) (string, string) {
 		f := all[i]
-		return string(f.Severity), fmt.Sprintf("%s %s: %s", f.who(), f.Kind, f.Message)
+		return string(f.Severity), fmt.Sprintf("%s %s: %s%s", f.who(), f.Kind, f.Message, f.ends())
 	})
 }
 
 // workload writes one in full.
-func (p *page) workload(w Workload) {
+func (p *page) workload(w Workload, m desired.Mode) {
 	p.Line("\n%s  %s  %s", p.view.Paint.On(report.StyleStrong, report.Cell(w.Name())), p.view.Paint.On(w.Risk.style(), string(w.Risk)), report.Cell(w.what()))
 	p.Prose(2, "", string(w.Change)+" at "+w.Position+was(w)+" · "+w.stands())
 	for _, f := range w.Fields {
@@ -126,7 +127,7 @@ func (p *page) workload(w Workload) {
 		p.Prose(2, string(d.Risk), string(d.Code)+": "+d.Message)
 	}
 	for i, s := range w.Steps {
-		p.step(i+1, s, w)
+		p.step(i+1, s, w, m)
 	}
 	for _, s := range w.NoLonger {
 		p.Prose(2, "no longer", s.Object+": "+s.Do)
@@ -145,8 +146,10 @@ func (p *page) workload(w Workload) {
 	for _, s := range w.Stays {
 		p.Prose(2, "stays", s)
 	}
-	for _, r := range w.Reasons {
-		p.Prose(2, "why "+w.Verdict.Head, reasoned(r))
+	if w.asks() {
+		for _, r := range w.Reasons {
+			p.Prose(2, "why "+w.Verdict.Head, reasoned(r))
+		}
 	}
 	for _, r := range w.Holds {
 		p.Prose(2, "holds", reasoned(r))
@@ -186,12 +189,15 @@ func (t Room) says() string {
 	return s
 }
 
-func (p *page) step(n int, s Step, w Workload) {
+func (p *page) step(n int, s Step, w Workload, m desired.Mode) {
 	label := fmt.Sprintf("%d %s", n, s.Plane)
 	if s.Old {
 		label += ", not by this change"
 	}
-	text := s.Do + " [" + s.taker() + "]"
+	text := s.Do
+	if who := s.taker(m); who != "" {
+		text += " [" + who + "]"
+	}
 	if s.subject() != w.subject {
 		text = s.Namespace + "/" + s.ServiceAccount + ": " + text
 	}
@@ -237,6 +243,17 @@ func some(names []string) string {
 		return strings.Join(names, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:mostNamed], ", "), len(names)-mostNamed)
+}
+
+// ends says how a finding ends, where it does.
+func (f Finding) ends() string {
+	switch {
+	case f.Mended:
+		return " (mended by the steps)"
+	case f.Dropped:
+		return " (Git names it no more, so nobody looks for it)"
+	}
+	return ""
 }
 
 func (f Finding) who() string {

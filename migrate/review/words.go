@@ -33,7 +33,7 @@ func (w Workload) act() act {
 	case w.Change == Moved && !w.Does:
 		return act{"is in another file, and nothing else", "are in another file, and nothing else"}
 	case w.has(Unread):
-		return act{"is not known well enough, so nothing is done", "are not known well enough, so nothing is done"}
+		return act{"needs a fact that was not read, so nothing is done", "need facts that were not read, so nothing is done"}
 	}
 	return w.goes()
 }
@@ -55,6 +55,8 @@ func (w Workload) goes() act {
 		return act{"is new, and gets what it lacks", "are new, and get what they lack"}
 	case w.Change == Added:
 		return act{"is new, and is looked after from now on", "are new, and are looked after from now on"}
+	case role && writes > 0 && w.has(WaitsForOwner):
+		return act{"gets another role, once an owner has written", "get other roles, once owners have written"}
 	case role && writes > 0:
 		return act{"gets another role", "get another role"}
 	case role && len(w.Steps) > 0:
@@ -137,10 +139,16 @@ func (r Review) line() string {
 	if r.Summary.Risk != None {
 		lead = string(r.Summary.Risk) + " risk: "
 	}
+	heals := 0
+	for _, f := range r.Heals {
+		if !f.Dropped {
+			heals++
+		}
+	}
 	for i, tail := range []struct {
 		n    int
 		what string
-	}{{len(r.NewGaps), "fact"}, {len(r.Heals), "finding"}, {len(r.Before), "finding"}} {
+	}{{len(r.NewGaps), "fact"}, {heals, "finding"}, {len(r.Before), "finding"}} {
 		if tail.n > 0 {
 			parts = append(parts, count(tail.n, tail.what)+" "+[]string{"not read", "healed", "from before"}[i])
 		}
@@ -231,10 +239,13 @@ func (w Workload) stands() string {
 		now = "now on nothing"
 	}
 	parts := []string{now}
-	if was, is := w.Wanted.Base, w.Wanted.Head; was != is || is != w.Now.String() {
+	switch was, is := w.Wanted.Base, w.Wanted.Head; {
+	case w.Change == Deleted:
+		parts = append(parts, "wanted: "+was+" → nothing")
+	case was != is || is != w.Now.String():
 		parts = append(parts, "wanted: "+arrow(was, is))
 	}
-	if was, is := w.Verdict.Base, w.Verdict.Head; is != "" {
+	if was, is := w.Verdict.Base, w.Verdict.Head; is != "" && w.asks() {
 		parts = append(parts, "Pod Identity: "+arrow(was, is))
 	}
 	if w.Phase != "" {
@@ -275,16 +286,21 @@ func (r Review) seen() string {
 	return at
 }
 
-// taker says who takes a step, where that is not plain.
-func (s Step) taker() string {
-	switch s.By {
-	case ByOwner:
+// taker says who takes a step, where the mode does not say it.
+func (s Step) taker(m desired.Mode) string {
+	switch {
+	case s.By == ByOwner:
 		return "not lanyard's to do"
-	case ByMigrate:
-		return "mode migrate"
-	case ByRepair:
+	case s.By == ByMigrate && m == desired.ModeRepair:
+		return "in mode migrate only"
 	}
-	return "mode repair or migrate"
+	return ""
+}
+
+// asks reports whether it matters if Pod Identity could serve a workload.
+func (w Workload) asks() bool {
+	irsa := identity.IRSA.String()
+	return w.Declared.Head != irsa && w.Declared.Head != "" || w.Declared.Base != irsa && w.Declared.Base != ""
 }
 
 // moved says whom a trust policy lets in then, and whom no longer.

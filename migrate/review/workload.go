@@ -113,9 +113,11 @@ func (v *reviewer) workload(p pair) Workload {
 // stand fills in where it stands, and what is thought of it, on both sides.
 func (w *Workload) stand(bw, hw outline.Workload, bj, hj *diff.Judged) {
 	if bj != nil {
+		w.Declared.Base = bw.Declared
 		w.Now, w.Wanted.Base, w.Class.Base, w.Verdict.Base = bj.On, bj.Wanted.String(), bj.Class.String(), bw.Verdict.String()
 	}
 	if hj != nil {
+		w.Declared.Head = hw.Declared
 		w.Now, w.Wanted.Head, w.Class.Head, w.Verdict.Head = hj.On, hj.Wanted.String(), hj.Class.String(), hw.Verdict.String()
 		w.Phase, w.Reasons, w.Warnings, w.Holds, w.Gaps = hw.Phase, hw.Reasons, hw.Warnings, hw.Holds, hw.Gaps
 	}
@@ -282,10 +284,14 @@ func (v *reviewer) stays(s identity.Subject, steps []Step, was *diff.Judged) []s
 	if was == nil {
 		return out
 	}
+	var by []string
 	for _, m := range []identity.Mechanism{identity.IRSA, identity.PodIdentity} {
 		if was.Allows(v.snap.Cluster(), m, v.in.Policy.Diff) && !goes(diff.PlaneTrust, was.Mapping.Role.String()) {
-			out = append(out, fmt.Sprintf("role %s lets it in by %s", was.Mapping.Role, m))
+			by = append(by, m.String())
 		}
+	}
+	if len(by) > 0 {
+		out = append(out, fmt.Sprintf("role %s lets it in by %s", was.Mapping.Role, strings.Join(by, " and ")))
 	}
 	if n := len(was.Pods); n > 0 {
 		out = append(out, count(n, "pod")+" that run with what they have")

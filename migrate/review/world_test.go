@@ -111,7 +111,7 @@ func policy(t testing.TB, text string) (plan.Policy, *desired.Configuration) {
 // pull is a pull request: a txtar whose comment has lines "key: value" and whose files
 // are those that it writes. A line "delete: PATH" deletes one, "only: PATHS" leaves no
 // others in the base, "idle: NAMESPACE/NAME" takes a ServiceAccount's pods and workloads
-// from the live world, and "mode" and "prune" are the operator's. A file base/PATH is one
+// from the live world, "unassociated" its association, and "mode" and "prune" are the operator's. A file base/PATH is one
 // of the base; lanyard.yaml is the operator's configuration.
 func pull(t testing.TB, name string) review.Input {
 	t.Helper()
@@ -137,6 +137,8 @@ func pull(t testing.TB, name string) review.Input {
 			maps.DeleteFunc(base, func(name string, _ *fstest.MapFile) bool { return !slices.Contains(strings.Fields(value), name) })
 		case key == "idle":
 			idle(&f, value)
+		case key == "unassociated":
+			f.Associations = slices.DeleteFunc(f.Associations, func(a live.Association) bool { return a.Subject().String() == value })
 		default:
 			t.Fatalf("%s: unknown line %q", name, line)
 		}
