@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -100,6 +101,93 @@ func TestPulls(t *testing.T) {
 		}
 		if utf8.RuneCountInString(r.Summary.Line) > 140 {
 			t.Errorf("%s: its line has more than 140 characters: %s", name, r.Summary.Line)
+		}
+	}
+}
+
+// TestChanges: what does nothing to the live world is no change, and what does something
+// is one.
+func TestChanges(t *testing.T) {
+	t.Parallel()
+	for _, name := range pulls(t) {
+		want := !slices.Contains([]string{"nothing", "drift-only", "move", "options"}, name)
+		if got := review.New(pull(t, name)).Changes(); got != want {
+			t.Errorf("%s changes something: %t, want %t", name, got, want)
+		}
+	}
+}
+
+// TestFails: a review fails on a risk or a higher one, on a reason of a risk or of a
+// verdict, on the kind of a finding that it causes, and on drift.
+func TestFails(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		pull string
+		on   []string
+		want bool
+	}{
+		{"flip", []string{"low"}, true},
+		{"flip", []string{"medium"}, false},
+		{"flip", []string{"medium", "crosses"}, true},
+		{"flip", []string{"exposes-pods"}, false},
+		{"flip", []string{"association-missing"}, true},
+		{"flip", []string{"trust-subject-missing"}, false}, // there before
+		{"flip", nil, false},
+		{"flip-back", []string{"high"}, true},
+		{"flip-back", []string{"exposes-pods"}, true},
+		{"flip-on-fargate", []string{"fargate"}, true},
+		{"flip-on-fargate", []string{"windows"}, false},
+		{"broken", []string{"high"}, true},
+		{"broken", []string{"refused"}, true},
+		{"defaults", []string{"many-mappings"}, true},
+		{"nothing", []string{"low", "drift"}, false},
+		{"drift-only", []string{"low"}, false},
+		{"drift-only", []string{"drift"}, true},
+	} {
+		var on []review.FailOn
+		for _, word := range test.on {
+			f, err := review.ParseFailOn(word)
+			if err != nil {
+				t.Fatal(err)
+			}
+			on = append(on, f)
+		}
+		if got := review.New(pull(t, test.pull)).Fails(on...); got != test.want {
+			t.Errorf("%s fails on %v: %t, want %t", test.pull, test.on, got, test.want)
+		}
+	}
+	if _, err := review.ParseFailOn("none"); err == nil || !strings.Contains(err.Error(), "drift") || !strings.Contains(err.Error(), "fargate") {
+		t.Errorf("a word that is none: %v", err)
+	}
+}
+
+// TestEveryCodeHasAnExample: each reason for a risk is shown by a pull request of testdata.
+func TestEveryCodeHasAnExample(t *testing.T) {
+	t.Parallel()
+	shown := map[review.Code]bool{}
+	for _, name := range pulls(t) {
+		r := review.New(pull(t, name))
+		all := slices.Clone(r.Risks)
+		worst := review.None
+		for _, w := range r.Workloads {
+			all = append(all, w.Risks...)
+		}
+		for _, d := range all {
+			shown[d.Code] = true
+			if d.Risk != d.Code.Risk() || d.Message == "" {
+				t.Errorf("%s: %+v", name, d)
+			}
+			if d.Risk.AtLeast(worst) {
+				worst = d.Risk
+			}
+		}
+		if r.Summary.Risk != worst {
+			t.Errorf("%s: the risk is %s, its worst reason %s", name, r.Summary.Risk, worst)
+		}
+	}
+	for _, code := range review.Codes() {
+		if !shown[code] {
+			t.Errorf("%s has no example", code)
 		}
 	}
 }

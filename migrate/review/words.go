@@ -58,9 +58,9 @@ func (w Workload) goes() act {
 	case role && writes > 0 && w.has(WaitsForOwner):
 		return act{"gets another role, once an owner has written", "get other roles, once owners have written"}
 	case role && writes > 0:
-		return act{"gets another role", "get another role"}
+		return act{"gets another role", "get other roles"}
 	case role && len(w.Steps) > 0:
-		return act{"asks for another role, which its owner must write", "ask for another role, which its owner must write"}
+		return act{"asks for another role, which its owner must write", "ask for other roles, which owners must write"}
 	case writes > 0:
 		return w.written()
 	case slices.ContainsFunc(w.Steps, func(s Step) bool { return !s.Old }):

@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -51,10 +53,23 @@ func files(t testing.TB) fstest.MapFS {
 	return out
 }
 
+// world is the live world of the fleet as JSON, which is read faster than YAML.
+var world = sync.OnceValue(func() []byte {
+	f, err := live.DecodeFacts(examples.Live)
+	if err != nil {
+		panic(err)
+	}
+	text, err := f.EncodeJSON()
+	if err != nil {
+		panic(err)
+	}
+	return text
+})
+
 // facts is the live world of the fleet.
 func facts(t testing.TB) live.Facts {
 	t.Helper()
-	f, err := live.DecodeFacts(examples.Live)
+	f, err := live.DecodeFacts(world())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +126,9 @@ func policy(t testing.TB, text string) (plan.Policy, *desired.Configuration) {
 // pull is a pull request: a txtar whose comment has lines "key: value" and whose files
 // are those that it writes. A line "delete: PATH" deletes one, "only: PATHS" leaves no
 // others in the base, "idle: NAMESPACE/NAME" takes a ServiceAccount's pods and workloads
-// from the live world, "unassociated" its association, and "mode" and "prune" are the operator's. A file base/PATH is one
+// from the live world, "unassociated" its association,
+// "recreate" gives its workloads that strategy, "absent: ROLE" says that a role does not
+// exist, "quota: N" how long trust policies may be, and "mode" and "prune" are the operator's. A file base/PATH is one
 // of the base; lanyard.yaml is the operator's configuration.
 func pull(t testing.TB, name string) review.Input {
 	t.Helper()
@@ -137,6 +154,26 @@ func pull(t testing.TB, name string) review.Input {
 			maps.DeleteFunc(base, func(name string, _ *fstest.MapFile) bool { return !slices.Contains(strings.Fields(value), name) })
 		case key == "idle":
 			idle(&f, value)
+		case key == "absent":
+			role, err := identity.ParseRoleARN(value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.Roles = append(f.Roles, live.Role{ARN: role, Presence: live.Absent})
+		case key == "quota":
+			n, err := strconv.Atoi(value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range f.Accounts {
+				f.Accounts[i].TrustSizeQuota = n
+			}
+		case key == "recreate":
+			for i := range f.Workloads {
+				if w := &f.Workloads[i]; w.Namespace+"/"+w.ServiceAccount == value {
+					w.Strategy = live.Strategy{Type: "Recreate"}
+				}
+			}
 		case key == "unassociated":
 			f.Associations = slices.DeleteFunc(f.Associations, func(a live.Association) bool { return a.Subject().String() == value })
 		default:
