@@ -37,11 +37,11 @@ CLUSTER_BUILD = go -C $(CLUSTER_MODULE) build -trimpath -buildvcs=false -gcflags
 CLUSTER_KEY = $(shell { cat $(sort $(wildcard $(addprefix $(CLUSTER_MODULE)/,go.mod go.sum *.go *.yaml))); printf '%s\n' "$(CLUSTER_BUILD)"; go env GOVERSION GOOS GOARCH; } | git hash-object --stdin)
 CLUSTER = $(CACHE)/$(CLUSTER_KEY)/testcluster
 
-# Helm is built from its module, too, with the flags of the control plane: what both need
-# is compiled once.
+# Helm is built from its module, too, and kubectl beside it, with the flags of the control
+# plane: what they need is compiled once.
 HELM_MODULE = test/helm
 HELM_BUILD = go -C $(HELM_MODULE) build -trimpath -buildvcs=false -gcflags=all=-dwarf=false -ldflags '-s -w'
-HELM_KEY = $(shell { cat $(HELM_MODULE)/go.mod $(HELM_MODULE)/go.sum; printf '%s\n' "$(HELM_BUILD)"; go env GOVERSION GOOS GOARCH; } | git hash-object --stdin)
+HELM_KEY = $(shell { cat $(HELM_MODULE)/go.mod $(HELM_MODULE)/go.sum $(HELM_MODULE)/kubectl/main.go; printf '%s\n' "$(HELM_BUILD)"; go env GOVERSION GOOS GOARCH; } | git hash-object --stdin)
 HELM = $(CACHE)/$(HELM_KEY)/helm
 CHART = deploy/helm/lanyard
 
@@ -103,13 +103,14 @@ $(CLUSTER):
 	@CGO_ENABLED=0 $(CLUSTER_BUILD) -o $@.$$$$ . && mv $@.$$$$ $@
 
 .PHONY: test-helm
-test-helm: $(HELM) ## build Helm as pinned in test/helm, and say where it is
+test-helm: $(HELM) ## build Helm as pinned in test/helm, and kubectl beside it, and say where it is
 	@echo '$(HELM)'
 
 # No prerequisites: its path says what it was built from.
 $(HELM):
-	@echo 'helm: building the pinned version into $(@D) (once, a minute or two)' >&2
+	@echo 'helm: building the pinned version into $(@D), and kubectl (once, two minutes or three)' >&2
 	@mkdir -p $(@D)
+	@CGO_ENABLED=0 $(HELM_BUILD) -o $(@D)/kubectl.$$$$ ./kubectl && mv $(@D)/kubectl.$$$$ $(@D)/kubectl
 	@CGO_ENABLED=0 $(HELM_BUILD) -o $@.$$$$ helm.sh/helm/v4/cmd/helm && mv $@.$$$$ $@
 
 .PHONY: e2e
@@ -118,7 +119,7 @@ e2e: $(CLUSTER) $(HELM) ## tests on a real Kubernetes control plane, with the ra
 	@LANYARD_E2E=1 LANYARD_TESTCLUSTER='$(CLUSTER)' LANYARD_HELM='$(HELM)' CGO_ENABLED=1 go test -race -count=1 -timeout 60m ./test/e2e/...
 
 .PHONY: check
-check: check-format check-modules check-vet check-lint check-house check-rules check-dashboard check-chart check-page check-fuzz check-schedules check-bugs check-migration ## what CI runs besides: everything below
+check: check-format check-modules check-vet check-lint check-house check-rules check-dashboard check-chart check-commands check-page check-fuzz check-schedules check-bugs check-migration ## what CI runs besides: everything below
 	$(say) 'all good'
 
 .PHONY: check-format
@@ -175,6 +176,12 @@ check-dashboard: ## the Grafana dashboard: Grafana's model of one, its queries, 
 check-chart: $(HELM) ## helm lint and template: the chart renders what deploy/kubernetes has, and refuses what is wrong
 	$(say) 'TestHelm in test'
 	@LANYARD_HELM='$(HELM)' go test -count=1 -timeout 60m -run '^TestHelm' ./test
+
+# Without vet, which would go through all that kubectl is made of.
+.PHONY: check-commands
+check-commands: ## the commands of kubectl in README and docs are kubectl's, with flags that it has
+	$(say) 'test/helm/kubectl'
+	@CGO_ENABLED=0 $(patsubst build,test,$(HELM_BUILD)) -vet=off -count=1 ./kubectl
 
 .PHONY: check-page
 check-page: ## the status page of a daemon in the sandbox, and of the demo, in a headless Chromium
