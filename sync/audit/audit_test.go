@@ -451,6 +451,12 @@ func TestRows(t *testing.T) {
 	if got := row(t, r, web); strings.Join(got.Owned, ",") != "association" || got.Owner != "lanyard" {
 		t.Errorf("demo/web: %+v", got)
 	}
+	w = sound() // the role is another's, and how long tokens live lanyard's
+	w.sa().Annotations["eks.amazonaws.com/token-expiration"] = "7200"
+	w.sa().Managers = append(w.sa().Managers, live.FieldManager{Annotation: "eks.amazonaws.com/token-expiration", Manager: "lanyard"})
+	if got := row(t, w.audit(t), api); strings.Join(got.Owned, ",") != "annotation" || got.Owner != "helm" {
+		t.Errorf("demo/api with a tuning of lanyard's: %+v", got)
+	}
 	w = sound()
 	w.association().OwnerARN = "arn:aws:eks:eu-west-1:123456789012:addon/irsa-lab/vpc-cni/1"
 	if got := row(t, w.audit(t), web); got.Addon != "vpc-cni" || got.Owner != "EKS add-on vpc-cni" || len(got.Owned) > 0 {

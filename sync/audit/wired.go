@@ -287,9 +287,11 @@ func (a *auditor) owners(w *wire, row *Wired) {
 	annotated := w.account.Annotations[diff.AnnotationRole] != ""
 	if annotated {
 		row.Owner = diff.OwnerOfAnnotation(w.account, diff.AnnotationRole)
-		if row.Owner == diff.FieldManager {
-			row.Owned = append(row.Owned, "annotation")
-		}
+	}
+	if slices.ContainsFunc([]string{diff.AnnotationRole, diff.AnnotationAudience, diff.AnnotationRegional, diff.AnnotationExpiration}, func(key string) bool {
+		return w.account.Annotations[key] != "" && diff.OwnerOfAnnotation(w.account, key) == diff.FieldManager
+	}) {
+		row.Owned = append(row.Owned, "annotation")
 	}
 	if w.associated == live.Present {
 		row.Owner = diff.OwnerOfAssociation(w.association, c)
