@@ -2,7 +2,6 @@ package test_test
 
 import (
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -75,9 +74,10 @@ func TestOperationsLinks(t *testing.T) {
 		if page == "" {
 			page = "operations.md"
 		}
-		if filepath.Base(page) != page {
-			t.Errorf("%s is not a page beside this one", m[1])
-		} else if !anchors(t, page)[heading] {
+		if strings.HasPrefix(page, "https://") {
+			continue
+		}
+		if !anchors(t, page)[heading] {
 			t.Errorf("%s has no heading %q", page, heading)
 		}
 	}

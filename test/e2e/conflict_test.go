@@ -71,7 +71,7 @@ func (o *operator) patchAccount(name, patch string) error {
 }
 
 // roleOf is what a ServiceAccount is annotated with, and by which managers.
-func (o *operator) roleOf(name string) (role, managers string, err error) {
+func (o *operator) roleAnnotated(name string) (role, managers string, err error) {
 	a, err := o.kube.CoreV1().ServiceAccounts(o.ns).Get(o.t.Context(), name, metav1.GetOptions{})
 	if err != nil {
 		return "", "", err
@@ -89,7 +89,7 @@ func (o *operator) roleOf(name string) (role, managers string, err error) {
 func (o *operator) annotated(name, role, managers string) {
 	o.t.Helper()
 	eventually(o.t, "role "+role+" of "+name, func() error {
-		r, m, err := o.roleOf(name)
+		r, m, err := o.roleAnnotated(name)
 		return errors.Join(err, want("role", r, role), want("managers", m, managers))
 	})
 }
@@ -186,7 +186,7 @@ func TestTugOfWar(t *testing.T) {
 	go func() {
 		defer close(done)
 		for ctx.Err() == nil {
-			if role, _, err := o.roleOf("shared"); err == nil && role == sharedRole {
+			if role, _, err := o.roleAnnotated("shared"); err == nil && role == sharedRole {
 				_ = o.argocd(otherRole, true) // the next turn tries again
 			}
 			time.Sleep(20 * time.Millisecond)

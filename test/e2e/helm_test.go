@@ -53,8 +53,8 @@ var operatorKinds = []custom{
 	{"monitoring.coreos.com", "v1", "prometheusrules", "PrometheusRule", "Namespaced"},
 }
 
-// helm runs Helm, which make e2e builds, as the administrator, and reads nobody's settings.
-func helm(t *testing.T, args ...string) string {
+// helmBinary is Helm as make e2e builds it, with kubectl beside it.
+func helmBinary(t *testing.T) string {
 	t.Helper()
 	binary := os.Getenv("LANYARD_HELM")
 	if binary == "" {
@@ -63,7 +63,13 @@ func helm(t *testing.T, args ...string) string {
 		}
 		t.Skip("no Helm: run make e2e, which builds it and names it in LANYARD_HELM")
 	}
-	home := t.TempDir()
+	return binary
+}
+
+// helm runs Helm as the administrator, and reads nobody's settings.
+func helm(t *testing.T, args ...string) string {
+	t.Helper()
+	binary, home := helmBinary(t), t.TempDir()
 	args = append(args, "--namespace", lanyardNamespace)
 	if slices.Contains(args, "--wait") {
 		args = append(args, "--timeout", patience.String())

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 
@@ -139,25 +141,31 @@ func authorized(t *testing.T, mode string) {
 // one is given.
 func asLanyard(t *testing.T, pod *corev1.Pod) (kubeconfig string) {
 	t.Helper()
-	config, ask := admin(t), &authenticationv1.TokenRequest{}
+	config := admin(t)
+	file := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := writeKubeconfig(t.Context(), adminClient(t), config.Host, authority(t, config), pod, file); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// writeKubeconfig writes one with a token of lanyard's ServiceAccount.
+func writeKubeconfig(ctx context.Context, kube kubernetes.Interface, server string, ca []byte, pod *corev1.Pod, file string) error {
+	ask := &authenticationv1.TokenRequest{}
 	if pod != nil {
 		ask.Spec.BoundObjectRef = &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}
 	}
-	token, err := adminClient(t).CoreV1().ServiceAccounts(lanyardNamespace).CreateToken(t.Context(), lanyardAccount, ask, metav1.CreateOptions{})
+	token, err := kube.CoreV1().ServiceAccounts(lanyardNamespace).CreateToken(ctx, lanyardAccount, ask, metav1.CreateOptions{})
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	file := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(file, fmt.Appendf(nil, `apiVersion: v1
+	return os.WriteFile(file, fmt.Appendf(nil, `apiVersion: v1
 kind: Config
 clusters: [{name: e2e, cluster: {server: %q, certificate-authority-data: %s}}]
 users: [{name: lanyard, user: {token: %s}}]
 contexts: [{name: e2e, context: {cluster: e2e, user: lanyard}}]
 current-context: e2e
-`, config.Host, base64.StdEncoding.EncodeToString(authority(t, config)), token.Status.Token), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
+`, server, base64.StdEncoding.EncodeToString(ca), token.Status.Token), 0o600)
 }
 
 // authority is the certificate that the API server's is signed by.

@@ -132,6 +132,7 @@ func identityFile(name, role, more string) string {
 // settings are what a daemon of a test is made of, in this process or in another.
 type settings struct {
 	Kubeconfig, Config, AWS, Identity, TokenFile string
+	Listen, Version                              string // any port, and "e2e", if empty
 }
 
 func (o *operator) settings(identity string) settings {
@@ -161,7 +162,7 @@ func (s settings) daemonOptions(log *slog.Logger) (app.DaemonOptions, error) {
 		},
 		ConfigFile: s.Config, Override: func(c *desired.Configuration) error { c.Source.Interval = interval; return nil },
 		Lease:  app.Lease{Namespace: lanyardNamespace, Identity: s.Identity, Duration: 4 * time.Second, Renew: 3 * time.Second, Retry: 300 * time.Millisecond},
-		Listen: "127.0.0.1:0", APITokenFile: s.TokenFile, APIAccess: true, ReloadEvery: 100 * time.Millisecond, Least: least, Version: "e2e",
+		Listen: cmp.Or(s.Listen, "127.0.0.1:0"), APITokenFile: s.TokenFile, APIAccess: true, ReloadEvery: 100 * time.Millisecond, Least: least, Version: cmp.Or(s.Version, "e2e"),
 	}, nil
 }
 
