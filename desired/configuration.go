@@ -45,8 +45,9 @@ type Configuration struct {
 	Prune          Prune
 	Migration      Pace
 	Features       Features
-	At             Position // of the document
-	AllowAt        Position // of the list of rules; of the document where there is none
+	PullRequests   PullRequests // where Features.PullRequests is on
+	At             Position     // of the document
+	AllowAt        Position     // of the list of rules; of the document where there is none
 }
 
 // DefaultSettle is how long a write is given to be seen everywhere unless the
@@ -184,6 +185,11 @@ func configurationOf(f fields, at Position, errs *collector) *Configuration {
 			SecretKeys: or(f, "features.secretKeys", false), Self: or(f, "features.self", false),
 			PullRequests: or(f, "features.pullRequests", false),
 		},
+		PullRequests: PullRequests{
+			URL: f.text("pullRequests.url"), Repository: f.text("pullRequests.repository"), TokenFile: f.text("pullRequests.tokenFile"),
+			CAFile: f.text("pullRequests.caFile"), Author: f.text("pullRequests.author"), Context: f.text("pullRequests.context"),
+			Forks: or(f, "pullRequests.forks", false),
+		},
 		At: at, AllowAt: at,
 	}
 	if v, ok := f["allow"]; ok {
@@ -198,6 +204,7 @@ func configurationOf(f fields, at Position, errs *collector) *Configuration {
 	}
 	c.Accounts = accountsOf(f, errs)
 	judgeAuth(c.Source, f, errs)
+	judgePullRequests(c, f, errs)
 	if len(c.Allow) == 0 && c.Mode != ModeObserve {
 		errs.add(f["mode"].at, fmt.Sprintf("mode %s without allow", c.Mode), "write allow, with the namespaces and roles that may be written, or mode: observe")
 	}

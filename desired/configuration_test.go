@@ -2,6 +2,7 @@ package desired_test
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +11,13 @@ import (
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/identity"
 )
+
+func or(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
 
 func at(line, column int) desired.Position {
 	return desired.Position{File: "c.yaml", Line: line, Column: column}
@@ -45,6 +53,10 @@ func TestConfiguration(t *testing.T) {
 	whole.OrganizationID, whole.PrometheusURL = "o-a1b2c3d4e5", "http://prometheus.monitoring:9090"
 	whole.Migration.StartupTaint = "ebs.csi.aws.com/agent-not-ready:NoExecute"
 	whole.Features = desired.Features{CloudTrail: true, IdentityProbe: true, SecretKeys: true, Self: true, PullRequests: true}
+	whole.PullRequests = desired.PullRequests{
+		TokenFile: "/run/secrets/github", URL: "https://ghe.example.com/api/v3", Repository: "acme/fleet", CAFile: "/etc/ghe.pem",
+		Author: "lanyard[bot]", Context: "lanyard/eu/irsa-lab", Forks: true,
+	}
 	for name, want := range map[string]desired.Configuration{"minimal": minimal, "whole": whole} {
 		data, err := os.ReadFile("testdata/configuration/good/" + name + ".yaml")
 		if err != nil {
@@ -57,6 +69,46 @@ func TestConfiguration(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, *got); diff != "" {
 			t.Errorf("%s (-want +got)\n%s", name, diff)
+		}
+	}
+}
+
+// TestForge: where pull requests are is read from source.url as far as it shows that, and
+// never guessed.
+func TestForge(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		source, ref string
+		pulls       desired.PullRequests
+		want        desired.Forge
+		wrong       string
+	}{
+		{source: "https://github.com/acme/fleet", want: desired.Forge{API: "https://api.github.com", Repository: "acme/fleet", Branch: "main", Context: "lanyard/lab"}},
+		{source: "https://GitHub.com/acme/fleet.git/", want: desired.Forge{API: "https://api.github.com", Repository: "acme/fleet", Branch: "main", Context: "lanyard/lab"}},
+		{source: "git@github.com:acme/fleet.git", want: desired.Forge{API: "https://api.github.com", Repository: "acme/fleet", Branch: "main", Context: "lanyard/lab"}},
+		{source: "ssh://git@ssh.github.com:443/acme/fleet.git", want: desired.Forge{API: "https://api.github.com", Repository: "acme/fleet", Branch: "main", Context: "lanyard/lab"}},
+		{source: "https://octo.ghe.com/acme/fleet", want: desired.Forge{API: "https://api.octo.ghe.com", Repository: "acme/fleet", Branch: "main", Context: "lanyard/lab"}},
+		{source: "https://github.com/acme/fleet", ref: "refs/heads/release/1", pulls: desired.PullRequests{Context: "x"}, want: desired.Forge{API: "https://api.github.com", Repository: "acme/fleet", Branch: "release/1", Context: "x"}},
+		{source: "https://ghe.example.com/acme/fleet", wrong: "pullRequests.url"},
+		{source: "https://evilgithub.com/acme/fleet", wrong: "pullRequests.url"},
+		{source: "https://github.com.evil.example/acme/fleet", wrong: "pullRequests.url"},
+		{source: "/srv/fleet.git", wrong: "pullRequests.url"},
+		{source: "https://ghe.example.com/acme/fleet", pulls: desired.PullRequests{URL: "https://ghe.example.com/api/v3"}, want: desired.Forge{API: "https://ghe.example.com/api/v3", Repository: "acme/fleet", Branch: "main", Context: "lanyard/lab"}},
+		{source: "/srv/fleet.git", pulls: desired.PullRequests{URL: "https://ghe.example.com/api/v3"}, wrong: "pullRequests.repository"},
+		{source: "https://github.com/a/b/c", wrong: "pullRequests.repository"},
+		{source: "https://github.com/acme/fleet", ref: "refs/tags/v1", wrong: "source.ref"},
+		{source: "https://github.com/acme/fleet", ref: "0123456789012345678901234567890123456789", wrong: "source.ref"},
+	} {
+		c := &desired.Configuration{Cluster: "lab", Source: desired.Source{URL: tt.source, Ref: or(tt.ref, "main")}, PullRequests: tt.pulls}
+		got, err := c.Forge()
+		if tt.wrong != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.wrong) {
+				t.Errorf("%s at %q: %v, want an error that names %s", tt.source, tt.ref, err, tt.wrong)
+			}
+			continue
+		}
+		if diff := cmp.Diff(tt.want, got); err != nil || diff != "" {
+			t.Errorf("%s at %q: %v (-want +got)\n%s", tt.source, tt.ref, err, diff)
 		}
 	}
 }
