@@ -18,13 +18,16 @@ type counted struct {
 	events    *prometheus.CounterVec
 	probes    *prometheus.CounterVec
 	gitTook   *prometheus.HistogramVec
+	shown     *prometheus.CounterVec
+	hosted    *prometheus.CounterVec
+	left      prometheus.Gauge
 	limiter   words
 }
 
 func newCounted(reg prometheus.Registerer, is *described) *counted {
 	c := &counted{
 		calls: is.calls.counter(), throttles: is.throttles.counter(), waited: is.waited.counter(), hooks: is.hooks.counter(), events: is.events.counter(),
-		probes:  is.identities.counter(),
+		probes: is.identities.counter(), shown: is.pullsShown.counter(), hosted: is.pullsCalls.counter(), left: is.pullsLeft.gauge(),
 		took:    is.took.histogram(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 		gitTook: is.gitTook.histogram(0.1, 0.5, 1, 5, 10, 30, 60),
 	}
@@ -47,6 +50,16 @@ func newCounted(reg prometheus.Registerer, is *described) *counted {
 	for _, result := range identities {
 		c.probes.WithLabelValues(result)
 	}
+	for _, what := range shown {
+		for _, result := range shownAs {
+			c.shown.WithLabelValues(result, what)
+		}
+	}
+	for _, code := range hostCodes {
+		c.hosted.WithLabelValues(code)
+	}
+	c.left.Set(-1)
+	reg.MustRegister(c.shown, c.hosted, c.left)
 	reg.MustRegister(c.calls, c.throttles, c.took, c.waited, c.hooks, c.events, c.probes, c.gitTook)
 	return c
 }
@@ -83,6 +96,43 @@ func (m *Metrics) Event(sent bool) {
 		result = "sent"
 	}
 	m.counted.events.WithLabelValues(result).Inc()
+}
+
+// Shown counts what was to be shown on a pull request, and what became of it.
+func (m *Metrics) Shown(what, result string) {
+	m.counted.shown.WithLabelValues(known(shownAs, result), known(shown, what)).Inc()
+}
+
+// HostCall counts an answer of the host of pull requests; 0 stands for none.
+func (m *Metrics) HostCall(code int) { m.counted.hosted.WithLabelValues(hostCode(code)).Inc() }
+
+// HostLeft tells what is left of that host's rate limit.
+func (m *Metrics) HostLeft(n int) { m.counted.left.Set(float64(max(0, n))) }
+
+func hostCode(code int) string {
+	switch {
+	case code == 0:
+		return "none"
+	case code == 304:
+		return "unchanged"
+	case code == 401:
+		return "unauthorized"
+	case code == 403:
+		return "forbidden"
+	case code == 404, code == 410:
+		return "not-found"
+	case code == 422:
+		return "invalid"
+	case code == 429:
+		return "too-many"
+	case code >= 500 && code < 600:
+		return "error"
+	case code >= 200 && code < 300:
+		return "ok"
+	case code >= 300 && code < 400:
+		return "redirected"
+	}
+	return Other
 }
 
 // IdentityProbe counts what an identity probe came to.

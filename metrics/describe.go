@@ -55,6 +55,7 @@ type described struct {
 	gitLooks                                               *prometheus.Desc
 	gitTook, calls, throttles, took, waited, hooks, events Metric
 	identities                                             Metric
+	pullsShown, pullsCalls, pullsLeft                      Metric
 	requests, requestTook, requestWaited, requestRetries   Metric
 }
 
@@ -87,6 +88,8 @@ func (m Metric) opts() prometheus.Opts { return prometheus.Opts{Name: m.Name, He
 func (m Metric) counter() *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts(m.opts()), m.Labels)
 }
+
+func (m Metric) gauge() prometheus.Gauge { return prometheus.NewGauge(prometheus.GaugeOpts(m.opts())) }
 
 func (m Metric) histogram(buckets ...float64) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: m.Name, Help: m.help(), Buckets: buckets}, m.Labels)
@@ -207,6 +210,8 @@ func (d *described) done() {
 	d.removalsLimit = d.is(gauge, "removals_limit", "Removals that the budget allows in an hour.", "no")
 	d.identities = d.row(counter, "identity_probes_total", "[Identity probes](migration.md#identity-probe) by what they came to: `as-git`, `other-role`, `other-mechanism`, `no-identity`, `no-answer`, `refused`, `unguarded`.",
 		"`increase(...{result=~\"other-role\\|other-mechanism\\|no-identity\"}[1h]) > 0`: a ticket; `/api/v1/status` names the ServiceAccount", "result")
+	d.pullsShown = d.row(counter, "pull_requests_shown_total", "What the [reporter](pull-requests.md#the-daemon-as-the-reporter) showed on pull requests: a `comment` or `status` that was `created`, `edited`, `deleted` (a second one), stood there already (`same`), or `failed`.",
+		"`increase(...{result=\"failed\"}[30m]) > 0` for 30 min: reviewers see an old report, or none", "what", "result")
 	d.events = d.row(counter, "events_total", "Kubernetes Events: `sent`, `failed`.", "no", "result")
 }
 
@@ -232,6 +237,9 @@ func (d *described) costs() {
 	d.requestTook = d.row(histogram, "kube_request_duration_seconds", "How long requests to the Kubernetes API server took; of a watch, until it stood.", "no", "method")
 	d.requestWaited = d.row(counter, "kube_wait_seconds_total", "Time that requests waited for lanyard's own rate limit.", "rate near 1: the limit is the bottleneck")
 	d.requestRetries = d.row(counter, "kube_retries_total", "Requests that client-go made again by itself, by the code that made it.", "no", "code")
+	d.pullsCalls = d.row(counter, "pull_requests_calls_total", "Requests to the host of pull requests by answer: `ok`, `unchanged` (304, free of the rate limit), `redirected`, `unauthorized`, `forbidden` (a right is missing, or a rate limit met), `not-found`, `invalid`, `too-many`, `error` (5xx), `none` (no answer), `other`.",
+		"`increase(...{code=\"unauthorized\"}[15m]) > 0`: the token is no longer valid", "code")
+	d.pullsLeft = d.row(gauge, "pull_requests_rate_limit_left", "What the host of pull requests last said is left of the hourly rate limit; -1 where it was not asked.", "no: the reporter waits by itself")
 	d.hooks = d.row(counter, "hooks_total", "Deliveries to the hook listener: `accepted`, `ping`, `replayed`, `unsigned`, `refused` (wrong signature), `stale`, `oversized`, `malformed`, `busy`, `unconfigured`, `method`.",
 		"`increase(...{result=\"refused\"}[1h]) > 0`: a secret was rotated on one side only", "provider", "result")
 }

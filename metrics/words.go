@@ -26,6 +26,9 @@ var (
 	events     = []string{"sent", "failed"}
 	providers  = []string{"github", "gitlab", "gitea", "generic"}
 	deliveries = []string{"accepted", "ping", "replayed", "unsigned", "refused", "stale", "oversized", "malformed", "busy", "unconfigured", "method"}
+	shown      = []string{"comment", "status"}
+	shownAs    = []string{"created", "edited", "deleted", "same", "failed"}
+	hostCodes  = []string{"ok", "unchanged", "redirected", "unauthorized", "forbidden", "not-found", "invalid", "too-many", "error", "none", Other}
 	identities = []string{"as-git", "other-role", "other-mechanism", "no-identity", "no-answer", "refused", "unguarded"}
 	phases     = []string{"rolled-back", "crossing", "narrowing", "soaking", "widened", "pending"} // of what is on its way; the most urgent first
 	results    = []report.Result{report.Done, report.Unverified, report.Skipped, report.Failed, report.NotTaken}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/desired/gitsource"
+	"github.com/lanyard-io/lanyard/internal/forge"
 	"github.com/lanyard-io/lanyard/internal/hook"
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/internal/remedy"
@@ -71,6 +72,8 @@ func TestLists(t *testing.T) {
 		got, want []string
 	}{
 		{"identities", identities, text(migrate.IdentityResults())},
+		{"shown", shown, text(forge.Whats())},
+		{"shownAs", shownAs, text(forge.Results())},
 		{"phases", slices.Sorted(slices.Values(phases)), slices.Sorted(slices.Values(phaseWords))},
 		{"kinds", kinds, text(diff.Kinds())},
 		{"modes", modes, text([]desired.Mode{desired.ModeObserve, desired.ModeRepair, desired.ModeMigrate})},
@@ -94,6 +97,26 @@ func TestLists(t *testing.T) {
 
 type enum struct {
 	Enum []string `json:"enum"`
+}
+
+// TestHostCodes: each answer of a host has a word of the list.
+func TestHostCodes(t *testing.T) {
+	t.Parallel()
+	met := map[string]bool{}
+	for code := range 700 {
+		word := hostCode(code)
+		if met[word] = true; !slices.Contains(hostCodes, word) {
+			t.Errorf("%d is %q, which is not on the list", code, word)
+		}
+	}
+	if len(met) != len(hostCodes) {
+		t.Errorf("met %v, want all of %v", met, hostCodes)
+	}
+	for code, want := range map[int]string{0: "none", 200: "ok", 204: "ok", 301: "redirected", 304: "unchanged", 401: "unauthorized", 403: "forbidden", 404: "not-found", 422: "invalid", 429: "too-many", 502: "error"} {
+		if got := hostCode(code); got != want {
+			t.Errorf("%d is %q, want %q", code, got, want)
+		}
+	}
 }
 
 // TestSources: every source is one that package live reads.

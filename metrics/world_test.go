@@ -110,6 +110,9 @@ func lived(reg prometheus.Registerer, opts metrics.Options) *metrics.Metrics {
 		Trust: []metrics.TrustPolicy{{Subject: subject("demo", "well"), Characters: 2000, Limit: 2048}}})
 	m.Hook("github", "accepted")
 	m.Event(true)
+	m.Shown("comment", "edited")
+	m.HostCall(304)
+	m.HostLeft(4321)
 	m.IdentityProbe("no-identity")
 	return m
 }

@@ -310,6 +310,10 @@ func (x *examination) files(context.Context) doctor.Check {
 		look("source.verify.gpgKeysFile", v.GPGKeysFile, filled)
 		look("source.verify.allowedSignersFile", v.AllowedSignersFile, filled)
 	}
+	if c := x.o.Config; c != nil && c.Features.PullRequests {
+		look("pullRequests.tokenFile", c.PullRequests.TokenFile, CheckSecrets)
+		look("pullRequests.caFile", c.PullRequests.CAFile, filled)
+	}
 	for _, secret := range x.o.Secrets {
 		look("--hook-secret", secret, CheckSecrets)
 	}

@@ -38,8 +38,9 @@ func Features() []Feature {
 	}
 }
 
-// idle are the features of the configuration that need no rights: one lifts a guard
-// rail, and this release makes no use of the others.
+// idle are the features of the configuration that need no rights of AWS or Kubernetes:
+// one lifts a guard rail, one has its rights at GitHub, and this release makes no use of
+// the third.
 var idle = []string{"pullRequests", "secretKeys", "self"}
 
 // Place is where lanyard stands. What is empty becomes a word in capitals, to be
