@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -96,8 +96,8 @@ func checkAPI(s string) *complaint {
 		return c
 	}
 	u, _ := url.Parse(s)
-	ip := net.ParseIP(u.Hostname())
-	if u.Scheme != "https" && u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	ip, err := netip.ParseAddr(u.Hostname())
+	if u.Scheme != "https" && u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback()) {
 		return whole(" is not https", "write https://HOST/PATH: the token must not go there in the clear")
 	}
 	return nil

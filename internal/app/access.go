@@ -30,7 +30,7 @@ func authorize(o DaemonOptions, kube kubernetes.Interface) func(ctx context.Cont
 			select {
 			case asking <- struct{}{}:
 				defer func() { <-asking }()
-				return review(ctx, kube, bearer, path)
+				return mayGet(ctx, kube, bearer, path)
 			default:
 				return false, errors.New("too many ask at once who they are")
 			}
@@ -60,11 +60,11 @@ const maxReviews = 4
 // Source: https://kubernetes.io/docs/reference/access-authn-authz/rbac/#discovery-roles
 const reviewPrefix = "/lanyard"
 
-// review asks the API server whose token it is, and whether they may get the path.
+// mayGet asks the API server whose token it is, and whether they may get the path.
 //
 // Sources: https://kubernetes.io/docs/reference/kubernetes-api/authentication-resources/token-review-v1/
 // and https://kubernetes.io/docs/reference/kubernetes-api/authorization-resources/subject-access-review-v1/
-func review(ctx context.Context, kube kubernetes.Interface, bearer, path string) (bool, error) {
+func mayGet(ctx context.Context, kube kubernetes.Interface, bearer, path string) (bool, error) {
 	who, err := kube.AuthenticationV1().TokenReviews().Create(ctx, &authenticationv1.TokenReview{Spec: authenticationv1.TokenReviewSpec{Token: bearer}}, metav1.CreateOptions{})
 	if err != nil {
 		return false, fmt.Errorf("ask the API server whose token it is: %w", err)

@@ -23,6 +23,9 @@ type Change struct {
 	// since: then the head is what the merge would make of both.
 	Fork   string
 	Behind bool
+
+	// Touches says that a file changes at or below a path that is read, in whatever way.
+	Touches bool
 }
 
 // Pair is what Git wants of one cluster before and after a merge.
@@ -73,7 +76,7 @@ func (g *Git) Change(ctx context.Context, base, head string) (*Change, error) {
 }
 
 func (g *Git) change(m gitsource.Merge) (*Change, error) {
-	c := &Change{at: m.Head.Revision, Fork: m.Fork, Behind: m.Behind(), refused: m.Errors(g.show)}
+	c := &Change{at: m.Head.Revision, Fork: m.Fork, Behind: m.Behind(), Touches: m.Touches(g.paths), refused: m.Errors(g.show)}
 	var err error
 	if c.base, err = g.parseBase(m.Base); err != nil {
 		return nil, fmt.Errorf("base %s is not accepted, so there is nothing to compare with; name a commit that is, or leave --base out:\n%w", m.Base.Revision, err)

@@ -47,6 +47,7 @@ type DaemonOptions struct {
 
 	ReloadEvery time.Duration // how often the configuration is looked at; 5 s
 	Least       time.Duration // between two rounds; the loop's default if zero
+	Pulls       PullsPace     // of reports on pull requests
 }
 
 // Daemon watches a repository and keeps a cluster as it declares, for months. Make one
@@ -64,6 +65,8 @@ type Daemon struct {
 	woken     chan struct{}
 	knocks    chan struct{} // of hooks, while this replica stands by
 
+	pullsWoken chan struct{}
+
 	mu      sync.Mutex // guards what follows
 	leads   bool
 	leader  string // as last seen
@@ -76,7 +79,7 @@ type Daemon struct {
 func NewDaemon(ctx context.Context, o DaemonOptions) (*Daemon, error) {
 	o.Options = o.Options.withDefaults()
 	o.ReloadEvery = cmp.Or(o.ReloadEvery, 5*time.Second)
-	d := &Daemon{opts: o, registry: prometheus.NewRegistry(), woken: make(chan struct{}, 1), knocks: make(chan struct{}, 1), listeners: listeners{log: o.Log}}
+	d := &Daemon{opts: o, registry: prometheus.NewRegistry(), woken: make(chan struct{}, 1), knocks: make(chan struct{}, 1), pullsWoken: make(chan struct{}, 1), listeners: listeners{log: o.Log}}
 	var err error
 	if d.settings, err = openSettings(o.ConfigFile, o.Override, o.Now); err != nil {
 		return nil, err
@@ -208,12 +211,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 // Close gives back the listeners. Call it after Run.
 func (d *Daemon) Close() error { return d.listeners.close() }
 
-// wake asks for a round, soon. However many ask, one comes of it.
+// wake asks for a round, and for a look at the pull requests, soon. However many ask,
+// one comes of it.
 func (d *Daemon) wake() {
-	select {
-	case d.woken <- struct{}{}:
-	default:
-	}
+	poke(d.woken)
+	poke(d.pullsWoken)
 }
 
 // ready says whether this replica does its part, and what that is.

@@ -85,6 +85,10 @@ func (d *Daemon) generation(ctx context.Context, b *book, said *events) error {
 		defer g.checks.close(ctx)
 	}
 
+	if g.pulls, err = d.openPulls(config); err != nil {
+		d.opts.Log.Error("pull requests are not reported on", "err", err)
+	}
+
 	running, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	stopped := make(chan struct{})
@@ -104,6 +108,15 @@ func (d *Daemon) generation(ctx context.Context, b *book, said *events) error {
 			}
 		}
 	}()
+	if g.pulls != nil {
+		done := make(chan struct{})
+		go func() { defer close(done); g.pulls.run(running) }()
+		defer func() {
+			end(nil)
+			<-done
+			_ = g.pulls.close() // nothing was written there
+		}()
+	}
 	err = g.syncer.loop.Run(running, lsync.Schedule{
 		Interval: config.Source.Interval, Least: d.opts.Least, Sleep: d.opts.Sleep, Wake: d.woken,
 		Before: g.obey, Seen: func(r report.Round) { g.seen(r); g.checked(running, r) }, Failed: func(err error) { d.failed(err, d.opts.Now()) },
@@ -118,6 +131,7 @@ type generation struct {
 	syncer *Syncer
 	said   *events
 	checks *checks // nil: identity probes are off
+	pulls  *pulls  // nil: reports on pull requests are off
 }
 
 // obey lets the next round keep to the guard rails in force.
@@ -134,6 +148,9 @@ func (g *generation) obey() {
 func (g *generation) seen(r report.Round) {
 	d, snapshot := g.daemon, g.syncer.loop.Snapshot()
 	d.shown(r, g.config, g.syncer, g.checks)
+	if g.pulls != nil && !r.Partial {
+		g.pulls.saw(standOf(r, g.syncer, g.config))
+	}
 	g.said.saw(r, snapshot)
 	d.mu.Lock()
 	d.good = true

@@ -127,12 +127,13 @@ func (r *Reporter) Run(ctx context.Context, woken <-chan struct{}) {
 	for ctx.Err() == nil {
 		_ = r.Look(ctx) // told on the log
 		now := r.opts.Now()
-		next, least := r.opts.Interval, leastBetween
+		least := min(leastBetween, r.opts.Interval)
+		next := r.opts.Interval
 		if r.behind {
 			next = least
 		}
 		if wait := r.rest.Sub(now); wait > 0 {
-			next, least = max(wait, leastBetween), wait
+			next, least = wait, wait
 		}
 		if !r.pause(ctx, least, nil) || !r.pause(ctx, next-least, woken) {
 			return

@@ -138,6 +138,13 @@ func (r *Repo) SetBranch(branch, commit string) error {
 	return r.store.SetReference(plumbing.NewHashReference(plumbing.NewBranchReferenceName(branch), hash))
 }
 
+// SetPull puts a commit where a Git host has the head of a pull request, whichever
+// repository its branch is in: refs/pull/NUMBER/head.
+func (r *Repo) SetPull(number int, commit string) error {
+	name := plumbing.ReferenceName(fmt.Sprintf("refs/pull/%d/head", number))
+	return r.store.SetReference(plumbing.NewHashReference(name, plumbing.NewHash(commit)))
+}
+
 // SetHEAD names the branch that a clone without one gets.
 func (r *Repo) SetHEAD(branch string) error {
 	return r.store.SetReference(plumbing.NewSymbolicReference(plumbing.HEAD, plumbing.NewBranchReferenceName(branch)))

@@ -142,3 +142,10 @@ func owner(repository string) string {
 	name, _, _ := strings.Cut(repository, "/")
 	return name
 }
+
+// Pulls returns all pull requests, in the order of their numbers.
+func (s *Server) Pulls() []Pull {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return values(s.pulls)
+}
