@@ -116,6 +116,22 @@ What lanyard needs of AWS and Kubernetes, in each mode, and nothing more: a test
 		b.WriteString("\n## Feature " + f.Name + "\n\n" + strings.ToUpper(f.Why[:1]) + f.Why[1:] + ". Besides what the mode needs:\n\n")
 		b.WriteString(added(w.Markdown(), known))
 	}
+	b.WriteString(`
+## Feature pullRequests
+
+Reports on pull requests (features: {pullRequests: true}). Nothing of AWS or Kubernetes besides what the mode needs. Of GitHub, a token in
+pullRequests.tokenFile that may, on the one repository
+([how GitHub names it](https://docs.github.com/en/rest/authentication/permissions-required-for-fine-grained-personal-access-tokens)):
+
+| permission | access | why |
+|---|---|---|
+| Metadata | read | every fine-grained token has it |
+| Pull requests | read and write | list those that are open; list, make, edit and delete lanyard's own comments on them |
+| Commit statuses | read and write | read and set the status of heads |
+
+Heads are read by Git, with source.auth: its token needs Contents, read. One token may have all of it, in one file that both name. A classic token
+needs scope repo, which reaches much further.
+`)
 	return b.String()
 }
 

@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -93,7 +94,7 @@ func (d *Daemon) openPulls(c *desired.Configuration) (*pulls, error) {
 	}
 	p.reporter = forge.New(forge.Options{
 		Host: host, Diff: p.diff, Stamp: p.stamp, Name: f.Context, Base: f.Branch, Forks: c.PullRequests.Forks,
-		Interval: d.opts.Pulls.Interval, Every: d.opts.Pulls.Every, Spacing: d.opts.Pulls.Spacing,
+		Interval: cmp.Or(d.opts.Pulls.Interval, min(c.Source.Interval, time.Minute)), Every: d.opts.Pulls.Every, Spacing: d.opts.Pulls.Spacing,
 		Log: d.opts.Log, Saw: func(what forge.What, result forge.Result) { d.metrics.Shown(string(what), string(result)) },
 	})
 	return p, nil

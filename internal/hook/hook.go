@@ -138,7 +138,7 @@ func (h *handler) deliver(w http.ResponseWriter, r *http.Request, name Provider,
 		return answer(w, Unconfigured, http.StatusNotFound, "this hook is not configured: give lanyard a secret for it")
 	}
 	if r.ContentLength > maxBody {
-		return answer(w, Oversized, http.StatusRequestEntityTooLarge, "a delivery has at most 1 MiB: let the hook send pushes only")
+		return answer(w, Oversized, http.StatusRequestEntityTooLarge, "a delivery has at most 1 MiB: let the hook send pushes and pull requests only")
 	}
 	now := h.opts.Now()
 	claim, result := p.verify(r.Header, secrets, now)
@@ -158,7 +158,7 @@ func (h *handler) deliver(w http.ResponseWriter, r *http.Request, name Provider,
 	}
 	if err := h.read(w, r, claim); err != nil {
 		if _, large := errors.AsType[*http.MaxBytesError](err); large {
-			return answer(w, Oversized, http.StatusRequestEntityTooLarge, "a delivery has at most 1 MiB: let the hook send pushes only")
+			return answer(w, Oversized, http.StatusRequestEntityTooLarge, "a delivery has at most 1 MiB: let the hook send pushes and pull requests only")
 		}
 		return answer(w, Malformed, http.StatusBadRequest, "the body broke off")
 	}
