@@ -200,7 +200,6 @@ func (p *pulls) diff(ctx context.Context, pull forge.Pull) (forge.Answer, error)
 	if err != nil {
 		return forge.Answer{}, remedy.Mark(remedy.Hold, err)
 	}
-	// Its age is left out: it would change the comment with every look.
 	r := review.New(review.Input{
 		Base: pair.Base, Head: pair.Head, Refused: pair.Refused, Snapshot: s.snapshot, Mode: s.mode, Policy: s.policy, Outline: s.outline,
 	})
@@ -210,6 +209,7 @@ func (p *pulls) diff(ctx context.Context, pull forge.Pull) (forge.Answer, error)
 			State: forge.Success, Description: "changes no file that lanyard reads",
 		}, nil
 	}
+	r.Snapshot = review.Look{} // its moment would change the comment with every look
 	var body bytes.Buffer
 	if err := r.Markdown(&body, forge.Room(p.name)); err != nil {
 		return forge.Answer{}, err

@@ -277,8 +277,11 @@ func (r Review) mode() string {
 	return "no configuration: lanyard writes nothing"
 }
 
-// seen says of when the live world is.
+// seen says of when the live world is. A report that is kept up to date has no moment.
 func (r Review) seen() string {
+	if r.Snapshot.TakenAt.IsZero() {
+		return "kept up to date with the live world"
+	}
 	at := "live as of " + r.Snapshot.TakenAt.UTC().Format("2006-01-02 15:04:05 UTC")
 	if age := time.Duration(r.Snapshot.AgeSeconds) * time.Second; age > 0 {
 		at += ", " + age.String() + " old"
