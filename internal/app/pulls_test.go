@@ -161,6 +161,11 @@ func TestPullRequests(t *testing.T) {
 	if body, _ := r.comment(t, n); !strings.Contains(body, "demo/s3-reader.yaml:") || !strings.Contains(body, "unknown") {
 		t.Errorf("the comment does not say what is wrong:\n%s", body)
 	}
+	elsewhere := r.push(t, n, "flip", r.file(t, "demo/s3-reader.yaml", "mechanism: irsa", "mechanism: irsa\n  roleARN: arn:aws:iam::123456789012:role/never-looked-at"))
+	waitFor(t, "a comment on another role", func() bool { body, _ := r.comment(t, n); return strings.Contains(body, elsewhere) })
+	if body, _ := r.comment(t, n); !strings.Contains(body, "role/never-looked-at was not read") {
+		t.Errorf("the comment does not say that a role was not looked at:\n%s", body)
+	}
 	mended := r.push(t, n, "flip", flip)
 	waitFor(t, "a status of the mended head", func() bool { return r.state(mended) == pullsName+" success" })
 
