@@ -82,6 +82,9 @@ func (r *reviewing) judge(ctx context.Context, w *where, world World, talk *voic
 	if err != nil {
 		return review.Review{}, err
 	}
+	if change.Behind {
+		talk.say("%s has commits that the head lacks: the report is on what merging makes of both", r.base)
+	}
 	var (
 		pair app.Pair
 		age  time.Duration
