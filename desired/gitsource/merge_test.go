@@ -591,3 +591,57 @@ func TestForkAsGitDoes(t *testing.T) {
 		t.Errorf("%v pairs with none, one and several", kinds)
 	}
 }
+
+// BenchmarkMerge merges a change of 25 files into a base that has gone on by 25 others,
+// in a repository of 5,000.
+func BenchmarkMerge(b *testing.B) {
+	repo, err := gitd.Init(b.TempDir() + "/fleet.git")
+	if err != nil {
+		b.Fatal(err)
+	}
+	write := func(branch, mechanism string, from, to int) {
+		c := gitd.Change{Branch: branch, By: gitd.By(noon), Write: map[string]string{}}
+		for i := from; i < to; i++ {
+			c.Write[fmt.Sprintf("fleet/ns%d/sa%d.yaml", i%200, i)] = strings.ReplaceAll(mapping(fmt.Sprintf("sa%d", i)), "irsa", mechanism)
+		}
+		if _, err := repo.Commit(c); err != nil {
+			b.Fatal(err)
+		}
+	}
+	write("main", "irsa", 0, 5000)
+	first, err := repo.Head("main")
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := repo.SetBranch("change", first); err != nil {
+		b.Fatal(err)
+	}
+	write("main", "auto", 0, 25)
+	write("change", "auto", 25, 50)
+	server, err := gitd.Serve(b.Context(), repo, gitd.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = server.Close() })
+	for name, url := range map[string]string{"disk": repo.Dir, "http": server.URL} {
+		b.Run(name, func(b *testing.B) {
+			src, err := gitsource.Open(gitsource.Options{URL: url})
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.Cleanup(func() { _ = src.Close() })
+			b.ReportAllocs()
+			for b.Loop() {
+				err := src.Merge(b.Context(), "main", "change", []string{"fleet"}, func(m gitsource.Merge) error {
+					if !m.Behind() || len(m.Conflicts) > 0 {
+						return errors.New("not what was meant")
+					}
+					return nil
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
