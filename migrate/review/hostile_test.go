@@ -45,6 +45,11 @@ func hostile(t testing.TB, text string) review.Review {
 		m.Name, m.At.File, m.RoleAt.File = text, text, text
 		m.Migration.Hold, m.Migration.Query, m.IRSA.Audience, m.PodIdentity.SessionPolicy = text, text, text, text
 	}
+	in.Base.Mappings = append([]desired.Mapping{}, in.Base.Mappings...)
+	for i := range in.Base.Mappings {
+		m := &in.Base.Mappings[i]
+		m.At.File, m.Migration.Hold, m.Migration.Query, m.IRSA.Audience = text, "was "+text, "was "+text, "was "+text
+	}
 	in.Head.Revision.Ref, in.Base.Revision.Ref = text, text
 	in.Policy.Diff.Forbid = func(m desired.Mapping) (string, bool) { return text, m.Subject.Namespace == "late" }
 	r := review.New(in)
