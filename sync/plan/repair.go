@@ -84,6 +84,7 @@ type builder struct {
 	docs    map[identity.RoleARN]*trust.Document // trust policies as this plan leaves them
 	wanted  map[string]bool                      // keys of the steps that this round asks for, taken or not
 	unseen  map[identity.Subject]bool            // of whom a write is not visible yet
+	byRole  map[string][]identity.Subject        // who may use a role, by its ARN; nil until it is asked for
 	now     time.Time
 	cluster identity.Cluster
 	memory  Memory

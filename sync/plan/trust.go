@@ -307,7 +307,7 @@ func (b *builder) loses(role identity.RoleARN, before, after *trust.Document) st
 			return "somebody whose wiring cannot be read now may be one who"
 		}
 	}
-	for _, s := range b.in.Snapshot.Subjects() {
+	for _, s := range b.users(role) {
 		requests, known := b.wired(s, role)
 		if !known {
 			return s.String() + ", whose association cannot be read now, may be one who"
@@ -320,6 +320,42 @@ func (b *builder) loses(role identity.RoleARN, before, after *trust.Document) st
 	}
 	return ""
 }
+
+// users returns, sorted, the ServiceAccounts of which [builder.wired] may have something to
+// say for a role. Who they are is worked out once for all roles: a plan with many edits
+// would otherwise look at the whole cluster for each of them.
+func (b *builder) users(role identity.RoleARN) []identity.Subject {
+	if b.byRole == nil {
+		b.byRole = map[string][]identity.Subject{}
+		for _, s := range b.in.Snapshot.Subjects() {
+			roles := map[string]bool{}
+			a, presence := b.in.Snapshot.Association(s)
+			account, _ := b.in.Snapshot.ServiceAccount(s)
+			roles[a.Role.String()], roles[account.Annotations[diff.AnnotationRole]] = true, true
+			hidden := presence == live.Unknown
+			pods, _ := b.in.Snapshot.Pods(s)
+			for _, p := range pods {
+				for _, c := range p.Containers {
+					roles[c.Role] = true
+					hidden = hidden || hidesRole(c)
+				}
+			}
+			if hidden {
+				roles = map[string]bool{anyRole: true}
+			}
+			delete(roles, "")
+			for r := range roles {
+				b.byRole[r] = append(b.byRole[r], s)
+			}
+		}
+	}
+	all := slices.Concat(b.byRole[role.String()], b.byRole[anyRole])
+	slices.SortFunc(all, identity.Subject.Compare)
+	return all
+}
+
+// anyRole stands for whatever role cannot be told.
+const anyRole = "*"
 
 // wired returns the requests that pods of a subject make, or would make if they were
 // started now, of a role; known is false where an association's role was not read.
