@@ -33,7 +33,7 @@ type side struct {
 // others, in which nothing is moved, it stays on what it is, as in `lanyard diff`.
 func lookAt(in Input, state desired.State) *side {
 	o := in.Outline.Migrate
-	o.Mappings = state.Mappings
+	o.Mappings, o.Brief = state.Mappings, true // the sizes that a trust policy would have in every width are not told here
 	s := &side{in: in, state: state, snap: in.Snapshot, assessor: migrate.NewAssessor(in.Snapshot, o)}
 	judged := state
 	if in.Mode == desired.ModeMigrate {
