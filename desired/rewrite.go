@@ -34,9 +34,9 @@ func Rewrite(file string, data []byte, flips []Flip) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &editor{decoder: decoder{file: file, source: data, errs: &collector{}}, text: newSource(data)}
+	e := newEditor(file, data, roots)
 	for _, f := range flips {
-		e.flip(roots, f)
+		e.flip(f)
 	}
 	if err := e.errs.errs.orNil(); err != nil {
 		return nil, err
@@ -47,6 +47,22 @@ func Rewrite(file string, data []byte, flips []Flip) ([]byte, error) {
 		return nil, Errors{{At: Position{File: file}, What: "the mechanism cannot be changed here without changing more", Instead: "change it by hand"}}
 	}
 	return out, nil
+}
+
+// Refusals says of each flip why [Rewrite] would refuse it; nil where it would not. The
+// file is parsed once, however many there are.
+func Refusals(file string, data []byte, flips []Flip) []error {
+	out := make([]error, len(flips))
+	roots, err := rootsOf(file, data)
+	e := newEditor(file, data, roots)
+	for i, f := range flips {
+		if out[i] = err; err == nil {
+			e.errs = &collector{}
+			e.flip(f)
+			out[i] = e.errs.errs.orNil()
+		}
+	}
+	return out
 }
 
 // rootsOf returns the documents of a file.
@@ -73,8 +89,19 @@ func alike(a, b *yaml.Node) bool {
 // editor gathers what to put into a text.
 type editor struct {
 	decoder
-	text  source
-	edits []edit
+	text     source
+	mappings map[Position]*yaml.Node // by the place of their names
+	edits    []edit
+}
+
+func newEditor(file string, data []byte, roots []*yaml.Node) *editor {
+	e := &editor{decoder: decoder{file: file, source: data, errs: &collector{}}, text: newSource(data), mappings: map[Position]*yaml.Node{}}
+	for _, root := range roots {
+		if name := reached(reached(root, "metadata"), "name"); name != nil && valueOf(root, "kind") == kindMapping {
+			e.mappings[e.at(name)] = root
+		}
+	}
+	return e
 }
 
 // edit puts words in the place of what stands from one offset to another.
@@ -96,20 +123,17 @@ func (e *editor) apply(data []byte) []byte {
 
 // flip finds a mapping and adds the edit that makes it say its mechanism, to the
 // text and to its document.
-func (e *editor) flip(roots []*yaml.Node, f Flip) {
+func (e *editor) flip(f Flip) {
 	say := "write mechanism: " + f.To.String()
-	i := slices.IndexFunc(roots, func(root *yaml.Node) bool {
-		name := reached(reached(root, "metadata"), "name")
-		return name != nil && e.at(name) == f.At && valueOf(root, "kind") == kindMapping
-	})
-	if i < 0 {
+	root := e.mappings[f.At]
+	if root == nil {
 		e.errs.add(f.At, "no mapping begins here", "read the file again")
 		return
 	}
-	key, spec := written(roots[i], "spec")
+	key, spec := written(root, "spec")
 	switch {
 	case spec == nil:
-		e.wrong(roots[i], "spec comes by way of a merge key", say+" in a spec of its own")
+		e.wrong(root, "spec comes by way of a merge key", say+" in a spec of its own")
 		return
 	case spec.Kind != yaml.MappingNode:
 		e.wrong(spec, "spec is "+reference(spec), say+" in a spec of its own")
@@ -346,15 +370,15 @@ func (t source) breakBefore(line int) string {
 	return ""
 }
 
-// Clusters returns the names and globs of the clusters that the mapping at a place is
-// for, as its document or its defaults have them; none for every cluster that reads it.
-func (r *Repository) Clusters(at Position) []string {
+// Clusters returns the names and globs of the clusters that each mapping is for, by its
+// [Mapping.At], as its document or its defaults have them; none for every cluster that
+// reads it.
+func (r *Repository) Clusters() map[Position][]string {
+	out := make(map[Position][]string, len(r.drafts))
 	for _, d := range r.drafts {
-		if d.mapping.At == at {
-			return slices.Clone(d.clusters)
-		}
+		out[d.mapping.At] = d.clusters
 	}
-	return nil
+	return out
 }
 
 // OnlyFlipped returns an error unless a revision says what an earlier one says, for

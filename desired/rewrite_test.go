@@ -3,8 +3,10 @@ package desired_test
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -138,7 +140,13 @@ func TestRewriteRefuses(t *testing.T) {
 			if got != nil || err == nil || err.Error() != tt.want || len(flips) != 1 {
 				t.Errorf("%d flips of %q\n got %q, %v\nwant %s", len(flips), tt.data, got, err, tt.want)
 			}
+			if all := desired.Refusals("a.yaml", []byte(tt.data), flips); len(all) != 1 || all[0] == nil || all[0].Error() != tt.want {
+				t.Errorf("refusals %v, want %s", all, tt.want)
+			}
 		})
+	}
+	if all := desired.Refusals("a.yaml", []byte("a: b: c"), make([]desired.Flip, 2)); len(all) != 2 || all[0] == nil || all[1] == nil {
+		t.Errorf("no YAML: %v", all)
 	}
 	_, err := desired.Rewrite("a.yaml", []byte(head+"spec: {}\n"), []desired.Flip{{At: desired.Position{File: "a.yaml", Line: 9, Column: 1}}})
 	if err == nil || err.Error() != "a.yaml:9:1: no mapping begins here: read the file again" {
@@ -164,6 +172,10 @@ func TestRewriteWhole(t *testing.T) {
 		}
 		repo := read(t, data)
 		flips := flipAll(t, repo)
+		refused := desired.Refusals("a.yaml", data, append(slices.Clone(flips), desired.Flip{At: desired.Position{File: "a.yaml"}}))
+		if n := len(refused); n != 5 || refused[4] == nil || slices.ContainsFunc(refused[:4], func(err error) bool { return err != nil }) {
+			t.Errorf("refusals %v, want one of the last", refused)
+		}
 		got, err := desired.Rewrite("a.yaml", data, flips)
 		if err != nil || len(flips) != 4 {
 			t.Fatalf("%d flips: %v", len(flips), err)
@@ -208,11 +220,64 @@ func TestOnlyFlipped(t *testing.T) {
 			}
 		})
 	}
-	if got := before.Clusters(desired.Position{File: "a.yaml", Line: 8, Column: 18}); len(got) != 1 || got[0] != "irsa-*" {
-		t.Errorf("clusters %q of the second", got)
+	if got := before.Clusters(); len(got) != 2 || len(got[first[0].At]) != 0 || strings.Join(got[desired.Position{File: "a.yaml", Line: 8, Column: 18}], " ") != "irsa-*" {
+		t.Errorf("clusters %v", got)
 	}
 	if err := desired.OnlyFlipped(before, before, []desired.Flip{{At: desired.Position{File: "b.yaml"}}}); err == nil || err.Error() != "b.yaml: no mapping stands there: nothing was written" {
 		t.Errorf("a flip of nothing: %v", err)
+	}
+}
+
+// TestRewriteGenerated puts files together from what people write, and takes the change
+// apart again: the bytes before and after it are the file's own.
+func TestRewriteGenerated(t *testing.T) {
+	t.Parallel()
+	refused := 0
+	for seed := range uint64(1000) {
+		r := rand.New(rand.NewPCG(seed, 9))
+		pick := func(of ...string) string { return of[r.IntN(len(of))] }
+		entry := func(key, value string) string {
+			q := pick("", "", `"`, "'")
+			k := pick("", "", `"`, "'")
+			return k + key + k + pick(": ", ":   ", " : ") + q + value + q
+		}
+		entries := []string{entry("roleARN", "arn:aws:iam::123456789012:role/a"), pick("irsa: {audience: x}", "migration: {hold: \"漢 🦊 # : irsa\"}", "adopt: [trust, annotation]")}
+		if r.IntN(3) > 0 {
+			entries = append(entries, entry("mechanism", "irsa"))
+		}
+		r.Shuffle(len(entries), func(i, j int) { entries[i], entries[j] = entries[j], entries[i] })
+		comment := func() string { return pick("", "", "  # mechanism: irsa ü", " #") }
+		text := pick("", "\ufeff") + pick("", "---\n", "# irsa\n--- # x\n") + head
+		if r.IntN(3) == 0 {
+			text += "spec: " + pick("", " ") + "{" + pick("", " ", "\n  ") + strings.Join(entries, pick(", ", ",", ",\n    ")) + pick("", " ", "\n") + "}" + comment()
+		} else {
+			indent := strings.Repeat(" ", 1+r.IntN(4))
+			text += "spec:" + comment()
+			for _, e := range entries {
+				text += "\n" + pick("", "\n", indent+"# why\n", "   \n") + indent + e + comment()
+			}
+		}
+		text += pick("", "\n", "\n\n", "\n...\n", "\n---\nkind: X\napiVersion: v1\nmechanism: irsa\n")
+		text = strings.ReplaceAll(text, "\n", pick("\n", "\n", "\r\n", "\r"))
+		repo := read(t, []byte(text))
+		flips := flipAll(t, repo)
+		out, err := desired.Rewrite("a.yaml", []byte(text), flips)
+		if err != nil {
+			refused++
+			t.Logf("seed %d: %v\n%q", seed, err, text)
+			continue
+		}
+		if err := desired.OnlyFlipped(repo, read(t, out), flips); err != nil || len(flips) != 1 {
+			t.Fatalf("seed %d: %d flips, %v\n%q\n%q", seed, len(flips), err, text, out)
+		}
+		front, back := common([]byte(text), out)
+		gone, came := text[front:len(text)-back], string(out[front:len(out)-back])
+		if gone != "" && !strings.Contains("irsa", gone) || !strings.Contains(came, "pod-") && gone == "" || strings.ContainsAny(came, "#") {
+			t.Fatalf("seed %d: %q became %q\n%q\n%q", seed, gone, came, text, out)
+		}
+	}
+	if refused > 0 {
+		t.Errorf("%d refused, and all of it is plain", refused)
 	}
 }
 
@@ -241,6 +306,9 @@ func FuzzRewrite(f *testing.F) {
 			}
 			flips := []desired.Flip{{At: m.At, To: to}}
 			out, err := desired.Rewrite("a.yaml", data, flips)
+			if refused := desired.Refusals("a.yaml", data, flips)[0]; (refused == nil) != (err == nil) {
+				t.Fatalf("refused: %v, and then: %v\n%q", refused, err, data)
+			}
 			if err != nil {
 				placed(t, data, err)
 				continue

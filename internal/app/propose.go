@@ -22,9 +22,10 @@ type (
 // Editor changes mechanisms in the files of a working tree. It reads them when it is
 // asked, and writes nothing: see [Edition].
 type Editor struct {
-	git  *Git
-	tree *gitsource.WorkTree
-	repo *desired.Repository // as it was judged
+	git      *Git
+	tree     *gitsource.WorkTree
+	repo     *desired.Repository // as it was judged
+	clusters map[desired.Position][]string
 }
 
 // NewEditor is for what Git said when it was judged, of a Git that reads a working tree.
@@ -34,30 +35,57 @@ func NewEditor(ctx context.Context, g *Git) (*Editor, error) {
 		return nil, errors.New("only files of a working tree can be changed: name its directory with --path, without --repo")
 	}
 	repo, err := g.Repository(ctx)
-	return &Editor{git: g, tree: tree, repo: repo}, err
+	if err != nil {
+		return nil, err
+	}
+	return &Editor{git: g, tree: tree, repo: repo, clusters: repo.Clusters()}, nil
 }
 
 // Clusters returns what a mapping says of the clusters that it is for.
-func (e *Editor) Clusters(m desired.Mapping) []string { return e.repo.Clusters(m.At) }
+func (e *Editor) Clusters(m desired.Mapping) []string { return e.clusters[m.At] }
 
-// Try reports why a mapping cannot be changed alone; nil if it can.
-func (e *Editor) Try(f desired.Flip) error {
-	_, _, err := e.rewrite(f.At.File, []desired.Flip{f})
-	return err
+// Refusals says of each mapping that cannot be changed alone why not, by its place.
+func (e *Editor) Refusals(flips []desired.Flip) map[desired.Position]error {
+	out := map[desired.Position]error{}
+	by, order := byFile(flips)
+	for _, file := range order {
+		data, _, err := e.read(file)
+		var all []error
+		if err == nil {
+			all = desired.Refusals(file, data, by[file])
+		}
+		for i, f := range by[file] {
+			switch {
+			case err != nil:
+				out[f.At] = err
+			case all[i] != nil:
+				out[f.At] = all[i]
+			}
+		}
+	}
+	return out
 }
 
-// rewrite returns a file before and after.
-func (e *Editor) rewrite(shown string, flips []desired.Flip) (place gitsource.Place, edit gitwrite.Edit, err error) {
+// byFile sorts flips by their files, in the order in which those come.
+func byFile(flips []desired.Flip) (by map[string][]desired.Flip, order []string) {
+	by = map[string][]desired.Flip{}
+	for _, f := range flips {
+		if by[f.At.File] == nil {
+			order = append(order, f.At.File)
+		}
+		by[f.At.File] = append(by[f.At.File], f)
+	}
+	return by, order
+}
+
+// read returns what a file holds now, and where it lies.
+func (e *Editor) read(shown string) ([]byte, gitsource.Place, error) {
 	place, ok := e.tree.Locate(shown)
 	if !ok {
-		return place, edit, fmt.Errorf("%s lies in none of the directories that were read: name its directory with --path", shown)
+		return nil, place, fmt.Errorf("%s lies in none of the directories that were read: name its directory with --path", shown)
 	}
-	edit.Path = place.Below
-	if edit.Before, err = e.tree.Read(place.Name); err != nil {
-		return place, edit, err
-	}
-	edit.After, err = desired.Rewrite(shown, edit.Before, flips)
-	return place, edit, err
+	data, err := e.tree.Read(place.Name)
+	return data, place, err
 }
 
 // Edition is a change of files that was checked and is not written yet.
@@ -66,18 +94,15 @@ type Edition struct{ change gitwrite.Change }
 // Flip changes mechanisms. What comes of it is read again with every other file, and
 // says the same for every cluster but for what was asked.
 func (e *Editor) Flip(ctx context.Context, flips []desired.Flip) (*Edition, error) {
-	by := map[string][]desired.Flip{}
-	var order []string
-	for _, f := range flips {
-		if by[f.At.File] == nil {
-			order = append(order, f.At.File)
-		}
-		by[f.At.File] = append(by[f.At.File], f)
-	}
+	by, order := byFile(flips)
 	change := gitwrite.Change{}
 	changed := map[string][]byte{}
 	for _, file := range order {
-		place, edit, err := e.rewrite(file, by[file])
+		before, place, err := e.read(file)
+		if err != nil {
+			return nil, err
+		}
+		after, err := desired.Rewrite(file, before, by[file])
 		if err != nil {
 			return nil, err
 		}
@@ -85,8 +110,8 @@ func (e *Editor) Flip(ctx context.Context, flips []desired.Flip) (*Edition, erro
 			return nil, fmt.Errorf("%s and %s are two working trees, and a patch is for one: name directories of one with --path", change.Top, place.Top)
 		}
 		change.Top = place.Top
-		change.Edits = append(change.Edits, edit)
-		changed[place.Name] = edit.After
+		change.Edits = append(change.Edits, gitwrite.Edit{Path: place.Below, Before: before, After: after})
+		changed[place.Name] = after
 	}
 	snapshot, _, err := e.tree.Latest(ctx)
 	if err != nil {

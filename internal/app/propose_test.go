@@ -58,7 +58,7 @@ func TestEditor(t *testing.T) {
 		t.Errorf("clusters %q of the second", c)
 	}
 	edition, err := e.Flip(t.Context(), flips[1:])
-	if err != nil || e.Try(flips[0]) != nil {
+	if err != nil || len(e.Refusals(flips)) > 0 {
 		t.Fatal(err)
 	}
 	if got, _ := os.ReadFile(name); string(got) != oneMapping+another {
@@ -107,8 +107,14 @@ func TestEditorRefuses(t *testing.T) {
 	if _, err := e.Flip(t.Context(), flips); err == nil || !strings.Contains(err.Error(), "are two working trees, and a patch is for one") {
 		t.Errorf("two trees: %v", err)
 	}
-	if err := e.Try(desired.Flip{At: desired.Position{File: filepath.Join(filepath.Dir(one), "x.yaml")}}); err == nil || !strings.Contains(err.Error(), "lies in none of the directories") {
+	astray := desired.Position{File: filepath.Join(filepath.Dir(one), "x.yaml")}
+	gone := desired.Position{File: flips[0].At.File, Line: 99, Column: 1}
+	refused := e.Refusals([]desired.Flip{{At: astray}, flips[0], {At: gone}})
+	if err := refused[astray]; err == nil || !strings.Contains(err.Error(), "lies in none of the directories") {
 		t.Errorf("a file elsewhere: %v", err)
+	}
+	if err := refused[gone]; len(refused) != 2 || err == nil || !strings.Contains(err.Error(), "no mapping begins here") {
+		t.Errorf("refusals %v, want two", refused)
 	}
 }
 

@@ -83,7 +83,8 @@ type proposer struct {
 	branch             string
 
 	standing
-	editor *app.Editor
+	editor  *app.Editor
+	refused map[desired.Position]error // mappings that cannot be changed alone
 }
 
 func (p *proposer) run(ctx context.Context, args []string) error {
@@ -112,6 +113,13 @@ func (p *proposer) run(ctx context.Context, args []string) error {
 	if p.editor, err = app.NewEditor(ctx, git); err != nil {
 		return err
 	}
+	var flips []desired.Flip
+	for _, m := range p.state.Mappings {
+		if m.Mechanism == identity.IRSA {
+			flips = append(flips, flip(m))
+		}
+	}
+	p.refused = p.editor.Refusals(flips)
 	settings := app.Outline(p.config, p.policy)
 	plan := outline.New(p.state, p.snapshot, settings)
 	proposal, err := plan.Propose(settings.Pace, outline.Choice{Namespaces: p.namespaces, Names: names, Limit: p.limit, Unfit: p.unfit})
@@ -159,7 +167,7 @@ func (p *proposer) unfit(w outline.Workload) string {
 	if c := p.editor.Clusters(m); !p.allClusters && slices.ContainsFunc(c, func(name string) bool { return name != p.state.Cluster }) {
 		return fmt.Sprintf("%s: its clusters are %s, and every one of them would move it, by what is known of %s alone: give --all-clusters, or a mapping for %s of its own", m.At, strings.Join(c, ", "), p.state.Cluster, p.state.Cluster)
 	}
-	if err := p.editor.Try(flip(m)); err != nil {
+	if err := p.refused[m.At]; err != nil {
 		return err.Error()
 	}
 	return ""
