@@ -155,6 +155,7 @@ type Workload struct {
 	SharedWith    []string `json:"sharedWith"`    // mappings that have its role too
 	Trust         []Room   `json:"trust"`         // sizes of the trust policies that the steps edit
 
+	mode          desired.Mode
 	subject, from identity.Subject
 	at, was       desired.Position
 }

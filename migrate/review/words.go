@@ -43,6 +43,8 @@ func (w Workload) goes() act {
 	_, role := w.field("roleARN")
 	writes := w.writes()
 	switch {
+	case crosses && w.mode != desired.ModeMigrate:
+		return act{"waits for mode migrate to be moved to " + w.Wanted.Head, "wait for mode migrate to be moved to " + w.Wanted.Head}
 	case crosses && w.Wanted.Head == identity.PodIdentity.String():
 		return act{"moves to Pod Identity", "move to Pod Identity"}
 	case crosses:
@@ -126,7 +128,7 @@ func (r Review) line() string {
 		return "refused: " + count(n, "mistake") + " in the files, so nothing of it would be followed"
 	}
 	parts := r.acts()
-	if n := r.Summary.Restarts; n > 0 {
+	if n := r.Summary.Restarts; n > 0 && r.Mode == desired.ModeMigrate {
 		parts = append(parts, count(n, "pod")+" restart")
 		if n == 1 {
 			parts[len(parts)-1] += "s"
@@ -137,7 +139,7 @@ func (r Review) line() string {
 		lead = ""
 	}
 	if r.Summary.Risk != None {
-		lead = string(r.Summary.Risk) + " risk: "
+		lead = string(r.Summary.Risk) + " risk" + r.once() + ": "
 	}
 	heals := 0
 	for _, f := range r.Heals {
@@ -164,6 +166,14 @@ func (r Review) line() string {
 		line += part
 	}
 	return line
+}
+
+// once says what has to be before anything of it is done, where lanyard may not write.
+func (r Review) once() string {
+	if r.Mode == desired.ModeRepair || r.Mode == desired.ModeMigrate || !slices.ContainsFunc(r.Workloads, func(w Workload) bool { return w.writes() > 0 }) {
+		return ""
+	}
+	return ", once lanyard may write"
 }
 
 // acts says what happens to whom, the riskiest first: by name where it is one, else by
@@ -224,6 +234,8 @@ func (w Workload) what() string {
 // restarts says whose pods restart.
 func (w Workload) restarts() string {
 	switch {
+	case len(w.Restarts) > 0 && w.mode != desired.ModeMigrate:
+		return count(len(w.Restarts), "pod") + ", in mode migrate"
 	case len(w.Restarts) > 0:
 		return count(len(w.Restarts), "pod")
 	case len(w.NeedRestart) > 0:
