@@ -163,7 +163,7 @@ func TestPullRequests(t *testing.T) {
 	}
 	elsewhere := r.push(t, n, "flip", r.file(t, "demo/s3-reader.yaml", "mechanism: irsa", "mechanism: irsa\n  roleARN: arn:aws:iam::123456789012:role/never-looked-at"))
 	waitFor(t, "a comment on another role", func() bool { body, _ := r.comment(t, n); return strings.Contains(body, elsewhere) })
-	if body, _ := r.comment(t, n); !strings.Contains(body, "role/never-looked-at was not read") {
+	if body, _ := r.comment(t, n); !strings.Contains(body, "role never-looked-at was not read") {
 		t.Errorf("the comment does not say that a role was not looked at:\n%s", body)
 	}
 	mended := r.push(t, n, "flip", flip)

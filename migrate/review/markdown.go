@@ -106,7 +106,7 @@ func (r Review) wholeRow(i int) string {
 		if d.Code == Refused || d.Code == ManyMappings {
 			return "" // the head, or a row below, says it
 		}
-		return fmt.Sprintf("- **%s** %s: %s\n", d.Risk, d.Code, report.Prose(d.Message))
+		return fmt.Sprintf("- **%s** %s: %s\n", d.Risk, d.Code, report.Prose(r.short.prose(d.Message)))
 	}
 	if i -= len(r.Risks); i < len(r.Together) {
 		t := r.Together[i]
@@ -121,7 +121,7 @@ func (r Review) wholeRow(i int) string {
 	if slices.ContainsFunc(r.Risks, said) || len(rail.Mappings) == 1 && slices.ContainsFunc(r.Workloads, func(w Workload) bool { return slices.ContainsFunc(w.Risks, said) }) {
 		return "" // said above, or of the only one that it is about
 	}
-	return fmt.Sprintf("- guard rail %s: %s: %s\n", report.Code(rail.Rule), report.Prose(rail.Message), report.Prose(some(rail.Mappings)))
+	return fmt.Sprintf("- guard rail %s: %s: %s\n", report.Code(rail.Rule), report.Prose(r.short.prose(rail.Message)), report.Prose(some(rail.Mappings)))
 }
 
 // row is a workload's line of the table.
@@ -154,7 +154,7 @@ func (w Workload) details(m desired.Mode) string {
 		fmt.Fprintf(&b, "\n**Risk: %s**\n\n", w.Risk)
 	}
 	for _, d := range w.Risks {
-		item("%s (%s): %s", d.Code, d.Risk, report.Prose(d.Message))
+		item("%s (%s): %s", d.Code, d.Risk, w.say(d.Message))
 	}
 	w.steps(&b, m)
 	w.notes(item, &b)
@@ -182,20 +182,20 @@ func (w Workload) steps(b *strings.Builder, m desired.Mode) {
 		if who != "" {
 			who = " (" + who + ")"
 		}
-		text := report.Prose(s.Do)
+		text := w.say(s.Do)
 		if s.subject() != w.subject {
 			text = report.Code(s.Namespace+"/"+s.ServiceAccount) + ": " + text
 		}
 		fmt.Fprintf(b, "%d. **%s** %s%s\n", i+1, s.Plane, text, who)
 		if s.Plane == diff.PlaneTrust {
 			for _, l := range s.moved() {
-				fmt.Fprintf(b, "   - %s\n", report.Prose(l))
+				fmt.Fprintf(b, "   - %s\n", w.say(l))
 			}
 		} else {
 			fmt.Fprintf(b, "   - %s → %s\n", cmpOr(report.Code(s.Before), "nothing"), cmpOr(report.Code(s.After), "nothing"))
 		}
 		if s.Waits != "" {
-			fmt.Fprintf(b, "   - waits: %s\n", report.Prose(s.Waits))
+			fmt.Fprintf(b, "   - waits: %s\n", w.say(s.Waits))
 		}
 		if s.Undo != "" {
 			fmt.Fprintf(b, "   - undone by: %s\n", report.Prose(s.Undo))
@@ -203,10 +203,13 @@ func (w Workload) steps(b *strings.Builder, m desired.Mode) {
 	}
 	for _, s := range w.Steps {
 		if s.Diff != "" {
-			fmt.Fprintf(b, "\n<details><summary>%s, line by line</summary>\n\n%s\n</details>\n", report.Prose(s.Object), block("diff", s.Diff))
+			fmt.Fprintf(b, "\n<details><summary>%s, line by line</summary>\n\n%s\n</details>\n", w.say(s.Object), block("diff", s.Diff))
 		}
 	}
 }
+
+// say is prose of a workload, shortened.
+func (w Workload) say(text string) string { return report.Prose(w.short.prose(text)) }
 
 // block is a code block that its content cannot end.
 func block(language, text string) string {
@@ -224,13 +227,13 @@ func (w Workload) notes(item func(string, ...any), b *strings.Builder) {
 		title("What is no longer done")
 	}
 	for _, s := range w.NoLonger {
-		item("%s: %s", report.Prose(s.Object), report.Prose(s.Do))
+		item("%s: %s", w.say(s.Object), w.say(s.Do))
 	}
 	if len(w.Left) > 0 {
 		title("What is left to others")
 	}
 	for _, h := range w.Left {
-		item("%s: %s", h.Reason, report.Prose(h.Message))
+		item("%s: %s", h.Reason, w.say(h.Message))
 		if h.Handoff != nil {
 			b.WriteString(report.Fence("json", h.Handoff.JSON) + report.Fence("hcl", h.Handoff.HCL) + report.Fence("sh", h.Handoff.Command))
 		}
@@ -239,7 +242,7 @@ func (w Workload) notes(item func(string, ...any), b *strings.Builder) {
 		title("What stays live")
 	}
 	for _, s := range w.Stays {
-		item("%s", report.Prose(s))
+		item("%s", w.say(s))
 	}
 	for _, list := range []struct {
 		title string
@@ -250,12 +253,12 @@ func (w Workload) notes(item func(string, ...any), b *strings.Builder) {
 		}
 		title(list.title)
 		for _, r := range list.all {
-			item("%s", report.Prose(reasoned(r)))
+			item("%s", w.say(reasoned(r)))
 			if r.Code == migrate.OwnerMustAct && len(w.Left) > 0 {
 				continue // the text for the owner is above
 			}
 			if way, text, _ := strings.Cut(r.Fix, "\n"); way != "" {
-				fmt.Fprintf(b, "  - way out: %s\n%s", report.Prose(way), report.Fence("", text))
+				fmt.Fprintf(b, "  - way out: %s\n%s", w.say(way), report.Fence("", text))
 			}
 		}
 	}
@@ -294,7 +297,7 @@ func (w Workload) reach(item func(string, ...any), title func(string)) {
 		}
 	}
 	for _, t := range w.Trust {
-		item("trust policy: %s", report.Prose(t.says()))
+		item("trust policy: %s", w.say(t.says()))
 	}
 }
 
@@ -313,13 +316,13 @@ func (r Review) rest(limit int) (text string, lost []string) {
 	finding := func(all []Finding) func(int) string {
 		return func(i int) string {
 			f := all[i]
-			return fmt.Sprintf("- **%s** %s %s: %s%s\n", f.Severity, report.Code(f.who()), f.Kind, report.Prose(f.Message), f.ends())
+			return fmt.Sprintf("- **%s** %s %s: %s%s\n", f.Severity, report.Code(f.who()), f.Kind, report.Prose(r.short.prose(f.Message)), f.ends())
 		}
 	}
 	section("Findings that this change causes", "caused finding", len(r.Caused), finding(r.Caused))
 	section("Findings that this change ends", "ended finding", len(r.Heals), finding(r.Heals))
 	section("Not read, and needed for this change", "gap", len(r.NewGaps), func(i int) string {
-		return fmt.Sprintf("- %s: %s\n", report.Code(r.NewGaps[i].who()), report.Prose(r.NewGaps[i].What))
+		return fmt.Sprintf("- %s: %s\n", report.Code(r.NewGaps[i].who()), report.Prose(r.short.prose(r.NewGaps[i].What)))
 	})
 	section("Drift that was there before", "earlier finding", len(r.Before), finding(r.Before))
 	section("Not read, before as after", "earlier gap", len(r.Gaps), func(i int) string { return "- " + report.Prose(r.Gaps[i].String()) + "\n" })

@@ -51,6 +51,8 @@ type Review struct {
 	Heals     []Finding    `json:"heals"`  // base has them, and head has not
 	NewGaps   []Gap        `json:"newGaps"`
 	Gaps      []live.Gap   `json:"gaps"` // of the snapshot: they were there before
+
+	short shortener
 }
 
 // Look is the look at the live world that both revisions are held against.
@@ -156,6 +158,7 @@ type Workload struct {
 	Trust         []Room   `json:"trust"`         // sizes of the trust policies that the steps edit
 
 	mode          desired.Mode
+	short         shortener
 	subject, from identity.Subject
 	at, was       desired.Position
 }
@@ -259,7 +262,7 @@ func New(in Input) Review {
 		Cluster: in.Snapshot.Cluster().Name, Base: in.Base.Revision.String(), Head: in.Head.Revision.String(), Mode: in.Mode,
 		Snapshot: Look{TakenAt: facts.TakenAt, AgeSeconds: int(in.Age.Seconds())},
 		Refused:  []Mistake{}, Risks: []Danger{}, Workloads: []Workload{}, Together: []Together{}, Rails: []Rail{},
-		NewGaps: []Gap{}, Gaps: append([]live.Gap{}, in.Snapshot.Gaps()...),
+		NewGaps: []Gap{}, Gaps: append([]live.Gap{}, in.Snapshot.Gaps()...), short: shorten(in.Snapshot.Cluster()),
 	}
 	for _, e := range in.Refused {
 		r.Refused = append(r.Refused, Mistake{File: e.At.File, Line: e.At.Line, Column: e.At.Column, What: e.What, Instead: e.Instead})

@@ -70,7 +70,7 @@ func (v *reviewer) workloads(all []pair) []Workload {
 // workload is one of them.
 func (v *reviewer) workload(p pair) Workload {
 	s := p.subject()
-	w := Workload{Namespace: s.Namespace, ServiceAccount: s.ServiceAccount, Change: cmp.Or(p.change, Affected), mode: v.in.Mode, subject: s, from: s, Fields: p.fields,
+	w := Workload{Namespace: s.Namespace, ServiceAccount: s.ServiceAccount, Change: cmp.Or(p.change, Affected), mode: v.in.Mode, short: shorten(v.snap.Cluster()), subject: s, from: s, Fields: p.fields,
 		Stays: []string{}, Restarts: []string{}, NeedRestart: []string{}, Owners: []string{}, OtherAccounts: []string{}, OtherClusters: []string{}, SharedWith: []string{}, Trust: []Room{},
 		Reasons: []migrate.Reason{}, Warnings: []migrate.Reason{}, Holds: []migrate.Reason{}, Gaps: []live.Gap{}}
 	if p.was != nil {
