@@ -90,7 +90,7 @@ type Mistake struct {
 type Finding struct {
 	report.Finding
 	Mended  bool `json:"mended"`  // by a step of lanyard's, or by the restart of pods that it asks for
-	Dropped bool `json:"dropped"` // healed only in that Git names it no more: nobody looks for it
+	Dropped bool `json:"dropped"` // healed only in that nobody looks for it: Git names it no more, or a fact is missing
 
 	at desired.Position
 }
@@ -290,8 +290,7 @@ func New(in Input) Review {
 	}
 	for i := range r.Heals {
 		f := &r.Heals[i]
-		_, named := in.Head.Mapping(identity.Subject{Namespace: f.Namespace, ServiceAccount: f.ServiceAccount})
-		f.Dropped = f.ServiceAccount != "" && f.Kind != diff.MappingGone && !named
+		f.Dropped = head.blindTo(*f)
 	}
 	for i := range r.Caused {
 		f := &r.Caused[i]
@@ -305,6 +304,17 @@ func New(in Input) Review {
 	r.whole()
 	r.summarise()
 	return r
+}
+
+// blindTo reports whether a finding is not there only because nobody can look for it: Git
+// names the ServiceAccount no more, a fact about it is missing, or what Git asks for
+// cannot be, and is not compared.
+func (s *side) blindTo(f Finding) bool {
+	if f.ServiceAccount == "" || f.Kind == diff.MappingGone {
+		return false
+	}
+	j := s.judged(identity.Subject{Namespace: f.Namespace, ServiceAccount: f.ServiceAccount})
+	return j == nil || len(j.Unknown) > 0 || j.Lacks(diff.MappingInvalid)
 }
 
 func bySubject(all []Finding) map[identity.Subject][]Finding {

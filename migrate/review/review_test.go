@@ -117,6 +117,26 @@ func TestChanges(t *testing.T) {
 	}
 }
 
+// TestUnknownIsNotHealed: a finding that is not there because a fact is missing, or
+// because nobody looks any more, is not told as healed.
+func TestUnknownIsNotHealed(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{"template": true, "delete": true, "rename": true, "heal": false, "flip-back": false} {
+		r := review.New(pull(t, name))
+		if len(r.Heals) == 0 {
+			t.Errorf("%s ends nothing: it shows nothing", name)
+		}
+		for _, f := range r.Heals {
+			if f.Dropped != want {
+				t.Errorf("%s: %s %s/%s is dropped: %t, want %t", name, f.Kind, f.Namespace, f.ServiceAccount, f.Dropped, want)
+			}
+		}
+		if strings.Contains(r.Summary.Line, "healed") == want {
+			t.Errorf("%s: %s", name, r.Summary.Line)
+		}
+	}
+}
+
 // TestFails: a review fails on a risk or a higher one, on a reason of a risk or of a
 // verdict, on the kind of a finding that it causes, and on drift.
 func TestFails(t *testing.T) {

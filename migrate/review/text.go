@@ -251,7 +251,7 @@ func (f Finding) ends() string {
 	case f.Mended:
 		return " (mended by the steps)"
 	case f.Dropped:
-		return " (Git names it no more, so nobody looks for it)"
+		return " (nobody looks for it any more: Git names it no more, or a fact is missing)"
 	}
 	return ""
 }
