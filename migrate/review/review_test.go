@@ -51,7 +51,7 @@ func TestSubtraction(t *testing.T) {
 	t.Parallel()
 	for _, name := range pulls(t) {
 		in := pull(t, name)
-		r := review.New(in)
+		r := reviewed(t, name)
 		head := in.Head
 		if len(in.Refused) > 0 {
 			head = in.Base
@@ -91,7 +91,7 @@ func TestNothing(t *testing.T) {
 func TestPulls(t *testing.T) {
 	t.Parallel()
 	for _, name := range pulls(t) {
-		r := review.New(pull(t, name))
+		r := reviewed(t, name)
 		for form, write := range forms(r) {
 			var b bytes.Buffer
 			if err := write(&b); err != nil {
@@ -111,7 +111,7 @@ func TestChanges(t *testing.T) {
 	t.Parallel()
 	for _, name := range pulls(t) {
 		want := !slices.Contains([]string{"nothing", "drift-only", "move", "options"}, name)
-		if got := review.New(pull(t, name)).Changes(); got != want {
+		if got := reviewed(t, name).Changes(); got != want {
 			t.Errorf("%s changes something: %t, want %t", name, got, want)
 		}
 	}
@@ -122,7 +122,7 @@ func TestChanges(t *testing.T) {
 func TestUnknownIsNotHealed(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]bool{"template": true, "delete": true, "rename": true, "heal": false, "flip-back": false} {
-		r := review.New(pull(t, name))
+		r := reviewed(t, name)
 		if len(r.Heals) == 0 {
 			t.Errorf("%s ends nothing: it shows nothing", name)
 		}
@@ -172,7 +172,7 @@ func TestFails(t *testing.T) {
 			}
 			on = append(on, f)
 		}
-		if got := review.New(pull(t, test.pull)).Fails(on...); got != test.want {
+		if got := reviewed(t, test.pull).Fails(on...); got != test.want {
 			t.Errorf("%s fails on %v: %t, want %t", test.pull, test.on, got, test.want)
 		}
 	}
@@ -186,7 +186,7 @@ func TestEveryCodeHasAnExample(t *testing.T) {
 	t.Parallel()
 	shown := map[review.Code]bool{}
 	for _, name := range pulls(t) {
-		r := review.New(pull(t, name))
+		r := reviewed(t, name)
 		all := slices.Clone(r.Risks)
 		worst := review.None
 		for _, w := range r.Workloads {
@@ -241,7 +241,7 @@ func TestOrder(t *testing.T) {
 	t.Parallel()
 	for _, name := range pulls(t) {
 		in := pull(t, name)
-		want, err := review.New(in).JSON()
+		want, err := reviewed(t, name).JSON()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -44,7 +44,7 @@ func TestSchema(t *testing.T) {
 	t.Parallel()
 	s := schema(t, schemaFile)
 	for _, name := range pulls(t) {
-		text, err := review.New(pull(t, name)).JSON()
+		text, err := reviewed(t, name).JSON()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +96,7 @@ func TestSARIF(t *testing.T) {
 	s := schema(t, "testdata/sarif/sarif-schema-2.1.0.json")
 	for _, name := range pulls(t) {
 		var b bytes.Buffer
-		if err := review.New(pull(t, name)).SARIF(&b); err != nil {
+		if err := reviewed(t, name).SARIF(&b); err != nil {
 			t.Fatal(err)
 		}
 		validate(t, name, s, b.Bytes())

@@ -132,6 +132,30 @@ func policy(t testing.TB, text string) (plan.Policy, *desired.Configuration) {
 // of the base; lanyard.yaml is the operator's configuration.
 func pull(t testing.TB, name string) review.Input {
 	t.Helper()
+	if in, read := inputs.Load(name); read {
+		return in.(review.Input)
+	}
+	in := readPull(t, name)
+	inputs.Store(name, in)
+	return in
+}
+
+// inputs and reviews are what tests share, which change nothing in them.
+var inputs, reviews sync.Map
+
+// reviewed is the review of a pull request, made once for all tests.
+func reviewed(t testing.TB, name string) review.Review {
+	t.Helper()
+	if r, made := reviews.Load(name); made {
+		return r.(review.Review)
+	}
+	r := review.New(pull(t, name))
+	reviews.Store(name, r)
+	return r
+}
+
+func readPull(t testing.TB, name string) review.Input {
+	t.Helper()
 	a, err := txtar.ParseFile(filepath.Join("testdata", "pulls", name+".txtar"))
 	if err != nil {
 		t.Fatal(err)
