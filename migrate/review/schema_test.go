@@ -145,3 +145,54 @@ func results(t *testing.T, text []byte) []result {
 	}
 	return log.Runs[0].Results
 }
+
+// TestSARIFPlaces: a file below the root is a reference relative to it, one that is not
+// has no place, and the schema's own words are no links and placeholders.
+func TestSARIFPlaces(t *testing.T) {
+	t.Parallel()
+	r := review.Review{Cluster: "irsa-lab"}
+	want := map[string]string{"fleet/a b/ü.yaml": "fleet/a%20b/%C3%BC.yaml", "./fleet/x.yaml": "fleet/x.yaml", "x:y.yaml": "./x:y.yaml", "/etc/passwd": "", "../x.yaml": "", "fleet/../../x.yaml": "", "": ""}
+	for file := range want {
+		r.Refused = append(r.Refused, review.Mistake{File: file, Line: 3, Column: 7, What: file, Instead: "see [a](https://evil.example) {0}"})
+	}
+	var b bytes.Buffer
+	if err := r.SARIF(&b); err != nil {
+		t.Fatal(err)
+	}
+	validate(t, "places", schema(t, "testdata/sarif/sarif-schema-2.1.0.json"), b.Bytes())
+	got := map[string]int{}
+	for _, result := range results(t, b.Bytes()) {
+		uri := ""
+		if len(result.Locations) > 0 {
+			uri = result.Locations[0].Physical.Artifact.URI
+		}
+		got[uri]++
+	}
+	wanted := map[string]int{}
+	for _, uri := range want {
+		wanted[uri]++
+	}
+	if diff := gocmp.Diff(wanted, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	if strings.Contains(b.String(), "see [a]") || strings.Contains(b.String(), " {0}") {
+		t.Error("a message has a link or a placeholder")
+	}
+}
+
+// TestSARIFBound: there are no more results than are shown, and it is told how many are
+// left out.
+func TestSARIFBound(t *testing.T) {
+	t.Parallel()
+	var r review.Review
+	for i := range 5003 {
+		r.Refused = append(r.Refused, review.Mistake{File: "a.yaml", Line: i + 1, What: strings.Repeat("x", i%7) + string(rune('a'+i%26)) + strings.Repeat("y", i/26), Instead: "z"})
+	}
+	var b bytes.Buffer
+	if err := r.SARIF(&b); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(b.String(), `"ruleId"`); n != 5000 || !strings.Contains(b.String(), "3 more results left out") {
+		t.Errorf("%d results, and what is left out is told: %t", n, strings.Contains(b.String(), "left out"))
+	}
+}
