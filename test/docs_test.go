@@ -3,6 +3,7 @@ package test_test
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -214,6 +215,25 @@ func TestDoctorPage(t *testing.T) {
 	for _, rule := range func() []string { _, r := rights.Doctor(rights.Place{}); return append(r.Verbs, r.Resources...) }() {
 		if !strings.Contains(string(data), "`"+rule+"`") {
 			t.Errorf("docs/doctor.md does not name %s", rule)
+		}
+	}
+}
+
+// TestReadOn: README names each page of docs among those to read on with.
+func TestReadOn(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, list, found := strings.Cut(string(readme), "\n## Read on\n")
+	pages, err := filepath.Glob("../docs/*.md")
+	if err != nil || !found || len(pages) == 0 {
+		t.Fatalf("%d pages, the list is there: %t, %v", len(pages), found, err)
+	}
+	for _, page := range pages {
+		if link := "(" + strings.TrimPrefix(page, "../") + ")"; !strings.Contains(list, link) {
+			t.Errorf("README does not say what %s is for", page)
 		}
 	}
 }
