@@ -677,7 +677,7 @@ func TestBudget(t *testing.T) {
 	b.open(hubd.Pull{})
 	b.hub.AddFault(hubd.Fault{Hang: true})
 	began := time.Now()
-	if err := b.Look(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 5*time.Second {
+	if err := b.Look(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > time.Minute { // two minutes without it
 		t.Errorf("%v after %s", err, time.Since(began))
 	}
 }

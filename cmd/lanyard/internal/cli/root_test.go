@@ -17,9 +17,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// TestInterrupted: Ctrl-C ends a command within a second, whatever it waits for, and
-// what ends it is said in one word. It is not parallel: the AWS SDK reads the process's
-// environment.
+// TestInterrupted: Ctrl-C ends a command, whatever it waits for, and what ends it is said
+// in one word. How soon is TestWithin's: here a busy machine has its say. It is not
+// parallel: the AWS SDK reads the process's environment.
 func TestInterrupted(t *testing.T) {
 	t.Setenv("AWS_REGION", "eu-west-1")
 	t.Setenv("AWS_CONFIG_FILE", filepath.Join(t.TempDir(), "none"))
@@ -74,8 +74,8 @@ func TestInterrupted(t *testing.T) {
 		start := time.Now()
 		cancel()
 		got := <-code
-		if took := time.Since(start); got != exitFailed || talk.String() != "lanyard: interrupted\n" || out.String() != "" || took > 2*time.Second {
-			t.Errorf("%s: exit %d after %s, %q, answer %q; want 1 within a second, and no more than: interrupted", tt.name, got, took, talk.String(), out.String())
+		if took := time.Since(start); got != exitFailed || talk.String() != "lanyard: interrupted\n" || out.String() != "" || took > 20*time.Second {
+			t.Errorf("%s: exit %d after %s, %q, answer %q; want 1 soon, and no more than: interrupted", tt.name, got, took, talk.String(), out.String())
 		}
 		if err := os.Remove(mark); err != nil && !errors.Is(err, os.ErrNotExist) {
 			t.Error(err)
