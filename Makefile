@@ -235,13 +235,15 @@ golden: ## rewrite golden files; review them as a diff
 	@git status --short -- '*testdata*'
 
 .PHONY: nightly
-nightly: ## the long watch: shuffled repeats, fuzzing for NIGHTTIME (10m) each, mutants, other languages, pictures, benchmarks
+nightly: ## the long watch: shuffled repeats, fuzzing for NIGHTTIME (10m) each, mutants, reaction times, other languages, pictures, benchmarks
 	$(say) 'tests three times, shuffled'
 	@CGO_ENABLED=1 go test -race -shuffle=on -count=3 -timeout 60m ./...
 	$(say) 'a fleet of 55 workloads to Pod Identity and back, every pod probed'
 	@go run ./cmd/lanyard sandbox --scenario migration -o json
 	$(say) 'every fault of every call, and a daemon for a thousand rounds'
 	@go test -tags nightly -count=1 -timeout 60m ./test/faults
+	$(say) 'from push to comment, and from merge to write, in real time (about a quarter of an hour)'
+	@go test -tags nightly -count=1 -timeout 40m -v -run '^TestReaction$$' ./internal/app
 	$(say) 'mutants of sync/trust (about a quarter of an hour)'
 	@set -o pipefail; go test -tags nightly -count=1 -timeout 120m -v ./test/mutation | grep -vE '^ *(=== |--- PASS)'
 	$(say) 'interop: installing what runs under Node (npm ci in test/interop)'
