@@ -29,8 +29,10 @@ type Forge struct {
 	Context    string // name of what is said there
 }
 
-// hexRE is a commit's full hash.
-var hexRE = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+// fullHash matches a commit's, SHA-1 or SHA-256, in lower case.
+const fullHash = `^([0-9a-f]{40}|[0-9a-f]{64})$`
+
+var fullHashRE = regexp.MustCompile(fullHash)
 
 // Forge returns where the pull requests of the source are: as pullRequests says, or else
 // as source.url shows it, which it does for github.com and for GitHub Enterprise Cloud
@@ -41,7 +43,7 @@ func (c *Configuration) Forge() (Forge, error) {
 		API: c.PullRequests.URL, Repository: c.PullRequests.Repository, Branch: strings.TrimPrefix(c.Source.Ref, "refs/heads/"),
 		Context: cmp.Or(c.PullRequests.Context, "lanyard/"+c.Cluster),
 	}
-	if strings.HasPrefix(f.Branch, "refs/") || hexRE.MatchString(f.Branch) {
+	if strings.HasPrefix(f.Branch, "refs/") || fullHashRE.MatchString(f.Branch) {
 		return f, errors.New("source.ref is not a branch, and pull requests go into one: write the branch")
 	}
 	host, repository := hostOf(c.Source.URL)

@@ -158,7 +158,7 @@ var configurationShape = document(kindConfiguration,
 			opt(filePath, "gpgKeysFile", "File with the armoured OpenPGP public keys whose signatures count; the commit itself must be signed, also under a tag."),
 			opt(filePath, "allowedSignersFile", "File with the SSH keys whose signatures count, as ssh-keygen(1) reads it."),
 		), "verify", "Whose signatures a commit needs."),
-		opt(orBlank(matching(`^([0-9a-f]{40}|[0-9a-f]{64})$`, "a commit", "its full hash, 40 or 64 of 0-9 a-f")), "accept",
+		opt(orBlank(matching(fullHash, "a commit", "its full hash, 40 or 64 of 0-9 a-f")), "accept",
 			"A commit that was looked at and is meant: its removals, that it is empty, or that it does not descend from the last accepted one."),
 	), "source", "Where the desired state is."),
 	opt(listOf(objectOf(

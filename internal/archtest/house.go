@@ -67,7 +67,7 @@ var house = []room{
 	{path: "internal/hook", level: hands, why: "a hook only says: look now; what is not in its reach, a forged delivery cannot touch"},
 
 	{path: "internal/forge", level: hands, below: documents, why: "reports on pull requests are kept through a Host and made by a Differ, so that hosts can be added and everything is tested without Git or a cluster"},
-	{path: "internal/forge/github", level: hands, below: documents, also: []string{"internal/forge"}, why: "one host of pull requests behind forge's interface; it knows nothing of reports, and no other room knows GitHub"},
+	{path: "internal/forge/github", level: hands, below: documents, also: []string{"internal/forge"}, why: "one host of pull requests behind forge's interface; it knows nothing of reports, and no other room speaks GitHub's API"},
 
 	{path: "sync", level: loop, below: hands, not: []string{"migrate"}, why: "the loop declares the interfaces it needs and is given the hands, so it runs without a world in tests and without writers in observe mode"},
 	{path: "metrics", level: loop, below: documents, also: views, why: "metrics read rounds; nothing that decides may learn what was counted"},
