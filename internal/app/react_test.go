@@ -3,12 +3,8 @@
 package app_test
 
 import (
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -75,27 +71,6 @@ func (r *reviewed) merge(t *testing.T, i int) {
 	text := r.file(t, "demo2/s3-reader.yaml", "\nspec:\n", fmt.Sprintf("\nspec:\n  irsa: {tokenExpiration: %dm}\n", 60+i))
 	if _, err := r.repo.Commit(gitd.Change{Branch: "main", Write: text, By: gitd.By(r.Clock.Now())}); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// deliver sends GitHub's hook.
-func (d *runningDaemon) deliver(t *testing.T, event string) {
-	t.Helper()
-	body := fmt.Sprintf(`{"zen":%d}`, time.Now().UnixNano())
-	mac := hmac.New(sha256.New, []byte("s3cret"))
-	mac.Write([]byte(body))
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+d.HookAddr().String()+"/hook/github", strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("X-GitHub-Event", event)
-	req.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
-	answer, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _ = answer.Body.Close(); answer.StatusCode != http.StatusAccepted {
-		t.Fatalf("the hook is answered %d", answer.StatusCode)
 	}
 }
 
