@@ -114,6 +114,15 @@ func (w Workload) mends(f Finding) bool {
 	return slices.ContainsFunc(w.Steps, func(s Step) bool { return s.Plane == f.Plane && s.By != ByOwner })
 }
 
+// mendsNow reports the same of the steps that the mode lets lanyard take, and of what
+// somebody else restarts.
+func (w Workload) mendsNow(f Finding) bool {
+	if f.Plane == diff.PlanePods && len(w.NeedRestart) > 0 {
+		return true
+	}
+	return slices.ContainsFunc(w.Steps, func(s Step) bool { return s.Plane == f.Plane && s.taken(w.mode) })
+}
+
 // never reports whether nothing is done for it, whatever is read and whoever writes.
 func (w Workload) never() bool { return w.Class.Head == diff.Held.String() }
 
@@ -194,7 +203,7 @@ func (d *verdict) stepped() {
 			d.add(ExposesPods, "%s: %s", s.Object, s.Do)
 		}
 		if s.By == ByMigrate && s.Plane == diff.PlaneAssociation {
-			d.add(Crosses, "new pods get their credentials by %s instead of %s", d.w.Wanted.Head, cmp.Or(d.w.Now.String(), "nothing"))
+			d.add(Crosses, d.w.migrates()+"new pods get their credentials by %s instead of %s", d.w.Wanted.Head, cmp.Or(d.w.Now.String(), "nothing"))
 		}
 		if s.Plane == diff.PlaneServiceAccount || s.Plane == diff.PlaneAssociation {
 			if ns := d.w.Namespace; ns == "kube-system" || ns == "kube-public" || ns == "kube-node-lease" {
@@ -232,7 +241,7 @@ func (d *verdict) restarted() {
 	if len(w.Restarts) == 0 {
 		return
 	}
-	d.add(Restarts, "lanyard restarts %s of %s", count(len(w.Restarts), "pod"), strings.Join(w.Owners, ", "))
+	d.add(Restarts, w.migrates()+"lanyard restarts %s of %s", count(len(w.Restarts), "pod"), strings.Join(w.Owners, ", "))
 	careful := *d.p.is
 	careful.Migration.AllowDisruption = false
 	a := d.v.head.assessor.Assess(careful)

@@ -172,7 +172,11 @@ func mdWas(w Workload) string {
 // steps writes the whole way.
 func (w Workload) steps(b *strings.Builder, m desired.Mode) {
 	if len(w.Steps) > 0 {
-		b.WriteString("\n**What is done, in this order**\n\n")
+		title := "What is done, in this order"
+		if w.idle() {
+			title = "What would be done, in this order"
+		}
+		fmt.Fprintf(b, "\n**%s**\n\n", title)
 	}
 	for i, s := range w.Steps {
 		who := s.taker(m)
@@ -277,7 +281,7 @@ func (w Workload) reach(item func(string, ...any), title func(string)) {
 		label string
 		names []string
 	}{
-		{"pods that lanyard restarts", w.Restarts},
+		{w.whose(), w.Restarts},
 		{"pods that somebody must restart", w.NeedRestart},
 		{"workloads", w.Owners},
 		{"roles in other accounts", w.OtherAccounts},

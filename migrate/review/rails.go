@@ -85,18 +85,11 @@ func (v *reviewer) budgets(workloads []Workload, add func(rule, message string, 
 		add(railRemovals, fmt.Sprintf("%d removals at %d an hour take at least %d hours", len(removals), most, (len(removals)-1)/most), removals...)
 	}
 	switch {
-	case len(writes) > 0 && v.in.Mode != desired.ModeMigrate && v.in.Mode != desired.ModeRepair:
-		add(railMode, "in "+modeName(v.in.Mode)+" nothing is written", writes...)
-	case len(moves) > 0 && v.in.Mode != desired.ModeMigrate:
+	case len(writes) > 0 && v.in.Mode == desired.ModeObserve:
+		add(railMode, "in mode observe nothing is written", writes...)
+	case len(moves) > 0 && v.in.Mode == desired.ModeRepair:
 		add(railMode, "in mode repair nothing is moved from one mechanism to the other: mode migrate would", moves...)
 	case len(moves) > 0 && v.in.Outline.Pace.Pause:
 		add(railPause, "the operator pauses all migrations", moves...)
 	}
-}
-
-func modeName(m desired.Mode) string {
-	if m == "" {
-		return "mode observe, without a configuration,"
-	}
-	return "mode " + string(m)
 }

@@ -25,7 +25,7 @@ type Input struct {
 	Refused desired.Errors
 
 	Snapshot *live.Snapshot
-	Mode     desired.Mode // empty without a configuration: then nothing is written
+	Mode     desired.Mode // empty without a configuration: then it is not known what may be done
 	Policy   plan.Policy
 	Outline  outline.Options
 	Age      time.Duration // of the snapshot; 0 where it is not known
@@ -92,7 +92,8 @@ type Finding struct {
 	Mended  bool `json:"mended"`  // by a step of lanyard's, or by the restart of pods that it asks for
 	Dropped bool `json:"dropped"` // healed only in that nobody looks for it: Git names it no more, or a fact is missing
 
-	at desired.Position
+	at    desired.Position
+	would bool // mended only where the mode let the steps be taken, which it does not
 }
 
 // Gap is a fact about one workload that the head needs, the base does not, and the
@@ -296,6 +297,7 @@ func New(in Input) Review {
 		f := &r.Caused[i]
 		if w := by[f.who()]; w != nil {
 			f.Mended = w.mends(*f)
+			f.would = f.Mended && !w.mendsNow(*f)
 		}
 	}
 	r.Together = together(all)

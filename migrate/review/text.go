@@ -165,11 +165,15 @@ func (p *page) workload(w Workload, m desired.Mode) {
 
 // named writes who and what else is concerned.
 func (p *page) named(w Workload) {
+	label := "restarts"
+	if w.migrates() != "" {
+		label = "would restart in mode migrate"
+	}
 	for _, one := range []struct {
 		label string
 		list  []string
 	}{
-		{"restarts", w.Restarts}, {"must be restarted by somebody", w.NeedRestart}, {"workloads", w.Owners},
+		{label, w.Restarts}, {"must be restarted by somebody", w.NeedRestart}, {"workloads", w.Owners},
 		{"roles in other accounts", w.OtherAccounts}, {"other clusters that its role lets in", w.OtherClusters}, {"mappings with the same role", w.SharedWith},
 	} {
 		if len(one.list) > 0 {
@@ -248,6 +252,8 @@ func some(names []string) string {
 // ends says how a finding ends, where it does.
 func (f Finding) ends() string {
 	switch {
+	case f.would:
+		return " (the steps would mend it)"
 	case f.Mended:
 		return " (mended by the steps)"
 	case f.Dropped:

@@ -18,6 +18,44 @@ import (
 type act struct{ one, many string }
 
 func (w Workload) act() act {
+	a := w.asked()
+	if w.idle() {
+		return act{would.Replace(a.one), would.Replace(a.many)}
+	}
+	return a
+}
+
+// would says of an act that it would be done.
+var would = strings.NewReplacer("gets ", "would get ", "get ", "would get ", " goes ", " would go ",
+	"is let in ", "would be let in ", "are let in ", "would be let in ", "is written ", "would be written ", "are written ", "would be written ")
+
+// taken reports whether the mode lets lanyard take a step.
+func (s Step) taken(m desired.Mode) bool {
+	return m == desired.ModeMigrate && s.By != ByOwner || m == desired.ModeRepair && s.By == ByRepair
+}
+
+// idle reports whether lanyard would take steps because of the pull request, and in this
+// mode takes none of them.
+func (w Workload) idle() bool {
+	some, takes := false, false
+	for _, s := range w.Steps {
+		if !s.Old && s.By != ByOwner {
+			some, takes = true, takes || s.taken(w.mode)
+		}
+	}
+	return some && !takes
+}
+
+// migrates begins a sentence about what mode migrate alone does, where that is not the mode.
+func (w Workload) migrates() string {
+	if w.mode == desired.ModeMigrate {
+		return ""
+	}
+	return "in mode migrate "
+}
+
+// asked is the act, as if the mode let it be done.
+func (w Workload) asked() act {
 	removes := slices.ContainsFunc(w.Steps, func(s Step) bool { return !s.Old && s.After == "" && s.By == ByRepair && s.Plane != diff.PlanePods })
 	switch {
 	case w.has(Forbidden, Protected):
@@ -231,6 +269,9 @@ func (w Workload) what() string {
 	return text
 }
 
+// whose is the title of the list of pods that lanyard restarts.
+func (w Workload) whose() string { return "pods that " + w.migrates() + "lanyard restarts" }
+
 // restarts says whose pods restart.
 func (w Workload) restarts() string {
 	switch {
@@ -286,7 +327,7 @@ func (r Review) mode() string {
 	case desired.ModeObserve:
 		return "mode observe: lanyard writes nothing"
 	}
-	return "no configuration: lanyard writes nothing"
+	return "no configuration: what lanyard would do in mode migrate"
 }
 
 // seen says of when the live world is. A report that is kept up to date has no moment.
@@ -296,7 +337,7 @@ func (r Review) seen() string {
 	}
 	at := "live as of " + r.Snapshot.TakenAt.UTC().Format("2006-01-02 15:04:05 UTC")
 	if age := time.Duration(r.Snapshot.AgeSeconds) * time.Second; age > 0 {
-		at += ", " + age.String() + " old"
+		at += ", " + report.Age(age) + " old"
 	}
 	return at
 }
@@ -306,8 +347,12 @@ func (s Step) taker(m desired.Mode) string {
 	switch {
 	case s.By == ByOwner:
 		return "not lanyard's to do"
-	case s.By == ByMigrate && m == desired.ModeRepair:
+	case s.taken(m):
+		return ""
+	case s.By == ByMigrate:
 		return "in mode migrate only"
+	case s.By == ByRepair:
+		return "in mode repair or migrate"
 	}
 	return ""
 }
