@@ -350,6 +350,25 @@ func tooShallow(err error) error {
 // https://git-scm.com/docs/gitrevisions.
 var steps = regexp.MustCompile(`[\^~][0-9]*`)
 
+// named is what the name of a branch may look like here.
+var named = regexp.MustCompile(`^[\w./+#@-]+$`)
+
+// fetching says how to get what is not there, so that the same name finds it then: without
+// a place to go to, a fetch by a clone of one branch leaves nothing but FETCH_HEAD.
+// Source: https://git-scm.com/docs/git-fetch#_configured_remote_tracking_branches
+func fetching(name string) string {
+	branch, tracked := strings.CutPrefix(name, "origin/")
+	switch {
+	case !named.MatchString(name):
+		return ""
+	case isHash(name):
+		return ", or fetch it: git fetch origin " + name
+	case tracked:
+		return ", or fetch it: git fetch origin " + branch + ":refs/remotes/" + name
+	}
+	return ", or fetch it: git fetch origin " + branch + ":" + branch
+}
+
 // step resolves a name of a repository on disk, and goes up from there.
 func (o *objects) step(refs *listing, ref string) (target, error) {
 	name, up := ref, ""
@@ -364,7 +383,7 @@ func (o *objects) step(refs *listing, ref string) (target, error) {
 		at.hash, err = o.expand(at.prefix)
 	}
 	if err != nil {
-		return target{}, fmt.Errorf("%w, or fetch it: git fetch origin %s", err, strings.TrimPrefix(name, "origin/"))
+		return target{}, fmt.Errorf("%w%s", err, fetching(name))
 	}
 	all := steps.FindAllString(up, -1)
 	if strings.Join(all, "") != up {

@@ -511,7 +511,7 @@ func TestMergeOfWhatCIChecksOut(t *testing.T) {
 		if m, err := mergeTree(t, dir, "HEAD^2"); err != nil || m.Base.Revision.Commit != head {
 			t.Errorf("HEAD^2: %v, %v", m.Base.Revision, err)
 		}
-		for name, say := range map[string]string{"HEAD^3": "no such parent", "HEAD^{tree}": "only ^, ^2 and ~3", "origin/main": "git fetch origin main", "HEAD~999": "too far"} {
+		for name, say := range map[string]string{"HEAD^3": "no such parent", "HEAD^{tree}": "only ^, ^2 and ~3", "origin/main": "git fetch origin main:refs/remotes/origin/main", "other": "git fetch origin other:other", "0123456": "git fetch origin 0123456", "HEAD~999": "too far"} {
 			if _, err := mergeTree(t, dir, name); !errors.Is(err, gitsource.ErrRefNotFound) || !strings.Contains(errorText(err), say) {
 				t.Errorf("%s: %v, want one that says %q", name, err, say)
 			}

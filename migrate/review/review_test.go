@@ -176,7 +176,7 @@ func TestFails(t *testing.T) {
 			t.Errorf("%s fails on %v: %t, want %t", test.pull, test.on, got, test.want)
 		}
 	}
-	if _, err := review.ParseFailOn("none"); err == nil || !strings.Contains(err.Error(), "drift") || !strings.Contains(err.Error(), "fargate") {
+	if _, err := review.ParseFailOn("none"); err == nil || !strings.Contains(err.Error(), "drift") || !strings.Contains(err.Error(), "docs/reasons.md") {
 		t.Errorf("a word that is none: %v", err)
 	}
 }

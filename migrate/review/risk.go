@@ -3,7 +3,6 @@ package review
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/migrate"
@@ -130,13 +129,8 @@ const Drift FailOn = "drift"
 
 // ParseFailOn reads one word of --fail-on.
 func ParseFailOn(s string) (FailOn, error) {
-	all := FailOns()
-	if !slices.Contains(all, FailOn(s)) {
-		words := make([]string, len(all))
-		for i, w := range all {
-			words[i] = string(w)
-		}
-		return "", fmt.Errorf("%q is none of %s", s, strings.Join(words, ", "))
+	if !slices.Contains(FailOns(), FailOn(s)) {
+		return "", fmt.Errorf("%q is none of low, medium, high and drift, no reason of docs/risks.md or docs/reasons.md and no finding of docs/findings.md", s)
 	}
 	return FailOn(s), nil
 }

@@ -54,6 +54,9 @@ with mistakes, which are in the report.`,
   lanyard diff --base main --repo https://github.com/example/fleet --ref my-branch --path fleet --live live.yaml --fail-on high`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("base") && r.base == "" {
+				return errors.New("--base is empty: name the branch that is merged into (is a variable not set?)")
+			}
 			if r.base != "" {
 				return r.run(cmd.Context(), &w, world, talk, output)
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/app"
 	"github.com/lanyard-io/lanyard/sync/live"
+	"github.com/lanyard-io/lanyard/sync/report"
 )
 
 // where are the flags that say what is wanted, what is live, and by whose rules.
@@ -82,8 +84,13 @@ func (d *lasting) Type() string { return "duration" }
 // Set takes a duration over zero.
 func (d *lasting) Set(s string) error {
 	v, err := time.ParseDuration(s)
+	if days, is := strings.CutSuffix(s, "d"); is && err != nil {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16) // so many days are no overflow
+		v = time.Duration(n) * 24 * time.Hour
+	}
 	if err != nil {
-		return err
+		return errors.New("it is no duration such as 90s, 15m, 24h or 7d")
 	}
 	if v <= 0 {
 		return errors.New("it is not over zero")
@@ -120,7 +127,7 @@ func (w *where) fresh(snapshot *live.Snapshot, now time.Time) error {
 	}
 	if age := ageOf(snapshot, now); most > 0 && age > most {
 		return fmt.Errorf("the snapshot is %s old, more than %s: %s, or allow it with --max-age",
-			(*lasting)(&age), (*lasting)(&most), next)
+			report.Age(age), (*lasting)(&most), next)
 	}
 	return nil
 }
