@@ -261,7 +261,7 @@ func (p *pair) merge(ctx context.Context, paths []string, change func(*node) err
 			return Merge{}, err
 		}
 	}
-	m := &merger{objects: p.objects, paths: paths}
+	m := &merger{objects: p.objects, paths: p.objects.reads(paths, rootOf(b), root)}
 	out, err := m.merge(ctx, ".", rootOf(old), rootOf(b), root)
 	if err != nil {
 		return Merge{}, err

@@ -2,15 +2,15 @@ package gitsource
 
 import "strings"
 
-// Touches reports whether the merge changes a file at or below one of the paths. It reads
-// no file: Git names content by its hash.
+// Touches reports whether the merge changes a file at or below one of the paths, or any
+// file if a link leads out of them. It reads no file: Git names content by its hash.
 func (m Merge) Touches(paths []string) bool {
 	base, isBase := m.Base.FS.(*treeFS)
 	head, isHead := m.Head.FS.(*treeFS)
 	if !isBase || !isHead {
 		return true
 	}
-	for _, p := range paths {
+	for _, p := range head.objects.reads(paths, base.root, head.root) {
 		if differ(base.root.below(p), head.root.below(p)) {
 			return true
 		}
