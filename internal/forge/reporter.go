@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -88,8 +89,9 @@ type Reporter struct {
 	failed  int       // looks in a row
 	rest    time.Time // nothing is asked before
 	written time.Time
-	told    string // the last trouble that was logged
-	behind  bool   // the last look did not get to all that was due
+	told    string    // the last trouble that was logged
+	behind  bool      // the last look did not get to all that was due
+	right   time.Time // the last try that went right
 }
 
 // memory is what is known of a pull request. Nothing is lost with it but calls.
@@ -98,7 +100,8 @@ type memory struct {
 	stamp string
 	at    time.Time // of the last try
 	quiet bool      // nothing was said on it, and there is nothing to say
-	wrong bool      // the last try failed in a way that may pass
+	tried string    // the head of the last try
+	wrong int       // tries in a row that failed in a way that may pass
 }
 
 // New returns a reporter.
@@ -175,8 +178,7 @@ func (r *Reporter) Look(ctx context.Context) error {
 		return err // the daemon ends
 	}
 	r.failed++
-	wait := min(firstBackOff<<min(r.failed-1, 10), lastBackOff)
-	r.rest = r.opts.Now().Add(wait)
+	r.rest = r.opts.Now().Add(backOff(r.failed))
 	if asked, is := errors.AsType[*WaitError](err); is {
 		r.rest = asked.Until
 	}
@@ -186,6 +188,9 @@ func (r *Reporter) Look(ctx context.Context) error {
 	}
 	return err
 }
+
+// backOff is how long to wait after so many failures in a row.
+func backOff(failed int) time.Duration { return min(firstBackOff<<min(failed-1, 10), lastBackOff) }
 
 func (r *Reporter) look(ctx context.Context) error {
 	pulls, more, err := r.opts.Host.Pulls(ctx, r.opts.Base, r.opts.MostSeen)
@@ -210,18 +215,23 @@ func (r *Reporter) look(ctx context.Context) error {
 		}
 		switch {
 		case err == nil:
+			r.right = r.opts.Now()
 		case remedy.Of(err) == remedy.Hold: // this one's; the others may go on
 			r.opts.Log.Warn("a pull request is not reported on", "pull", p.Number, "head", p.Head, "err", err)
 		default:
 			errs = append(errs, fmt.Errorf("pull request %d: %w", p.Number, err))
 		}
 	}
+	if len(errs) > 0 && r.opts.Now().Sub(r.right) < 2*r.opts.Every {
+		r.failed = 0 // others go right: it is them, and not the way there, so that the rest need not wait long
+	}
 	return errors.Join(errs...)
 }
 
 // due returns the pull requests that want an answer: first those whose head moved, then
 // those that waited longest, and at the end those that went wrong, so that they hold
-// nobody up. What is not open any more is forgotten.
+// nobody up; one that goes wrong again and again waits ever longer, unless its head moves.
+// What is not open any more is forgotten.
 func (r *Reporter) due(pulls []Pull) []Pull {
 	now, stamp := r.opts.Now(), r.opts.Stamp()
 	open := map[int]bool{}
@@ -232,6 +242,9 @@ func (r *Reporter) due(pulls []Pull) []Pull {
 		}
 		open[p.Number] = true
 		m := r.seen[p.Number]
+		if m != nil && m.wrong > 0 && m.tried == p.Head && now.Sub(m.at) < backOff(m.wrong) {
+			continue
+		}
 		if m == nil || m.head != p.Head || now.Sub(m.at) >= r.opts.Every || m.stamp != stamp && now.Sub(m.at) >= r.opts.Interval {
 			out = append(out, p)
 		}
@@ -245,7 +258,7 @@ func (r *Reporter) due(pulls []Pull) []Pull {
 		switch m := r.seen[p.Number]; {
 		case m == nil:
 			return 0
-		case m.wrong:
+		case m.wrong > 0:
 			return 2
 		case m.head == p.Head:
 			return 1
@@ -273,18 +286,20 @@ func (r *Reporter) report(ctx context.Context, p Pull) error {
 		r.seen[p.Number] = m
 	}
 	stamp := r.opts.Stamp()
-	m.at = r.opts.Now()
+	m.at, m.tried = r.opts.Now(), p.Head
 	quiet, err := r.show(ctx, p, m.quiet)
-	if m.wrong = err != nil && remedy.Of(err) != remedy.Hold; !m.wrong {
-		m.head, m.stamp, m.quiet = p.Head, stamp, quiet
+	if err != nil && remedy.Of(err) != remedy.Hold {
+		m.wrong++
+		return err
 	}
+	m.head, m.stamp, m.quiet, m.wrong = p.Head, stamp, quiet, 0
 	return err
 }
 
 // show makes the host say what merging would do; it tells whether there is nothing to say
 // and nothing was said.
 func (r *Reporter) show(ctx context.Context, p Pull, wasQuiet bool) (quiet bool, err error) {
-	answer, err := r.opts.Diff(ctx, p)
+	answer, err := r.diff(ctx, p)
 	if err != nil {
 		return false, fmt.Errorf("read it: %w", err)
 	}
@@ -299,6 +314,18 @@ func (r *Reporter) show(ctx context.Context, p Pull, wasQuiet bool) (quiet bool,
 		err = errors.Join(r.status(ctx, p, answer), err) // a rate limit before what a person must mend
 	}
 	return !answer.Touches && !said && err == nil, err
+}
+
+// diff turns a panic into an error: whoever may open a pull request must not be able to
+// end the daemon by what is in it, now and after each restart.
+func (r *Reporter) diff(ctx context.Context, p Pull) (a Answer, err error) {
+	defer func() {
+		if defect := recover(); defect != nil {
+			r.opts.Log.Error("a pull request met a defect of lanyard, please report it", "pull", p.Number, "head", p.Head, "panic", fmt.Sprint(defect), "stack", string(debug.Stack()))
+			err = remedy.Mark(remedy.Hold, fmt.Errorf("a defect of lanyard: %v", defect))
+		}
+	}()
+	return r.opts.Diff(ctx, p)
 }
 
 // comment makes the one comment say the answer; said tells whether there is one. A pull
