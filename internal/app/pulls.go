@@ -56,7 +56,8 @@ type known struct {
 	change     *Change
 }
 
-// mostKnown bounds the mappings of all changes that are kept: each is a kilobyte or two.
+// mostKnown bounds the mappings and mistakes of all changes that are kept: each is a
+// kilobyte or two.
 const mostKnown = 10_000
 
 // openPulls opens the host and a repository of its own: what it fetches must not make
@@ -250,7 +251,13 @@ func (p *pulls) change(ctx context.Context, base string, pull forge.Pull) (*Chan
 	if err != nil {
 		return nil, err
 	}
-	p.changes = append(p.changes, &known{base, pull.Head, c})
+	p.keep(&known{base, pull.Head, c})
+	return c, nil
+}
+
+// keep remembers a change in place of the oldest ones.
+func (p *pulls) keep(k *known) {
+	p.changes = append(p.changes, k)
 	size := 0
 	for i := len(p.changes) - 1; i >= 0; i-- {
 		if size += p.changes[i].change.size(); size > mostKnown {
@@ -258,12 +265,12 @@ func (p *pulls) change(ctx context.Context, base string, pull forge.Pull) (*Chan
 			break
 		}
 	}
-	return c, nil
 }
 
-// size counts the mappings of both sides.
+// size counts the mappings of both sides, and the mistakes; a change with neither is one,
+// too, for there is no end of heads.
 func (c *Change) size() int {
-	n := 0
+	n := 1 + len(c.refused)
 	for _, r := range []*desired.Repository{c.base, c.head} {
 		if r != nil {
 			n += r.Counts().Mappings
