@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 )
@@ -33,6 +34,7 @@ type merger struct {
 	objects   *objects
 	paths     []string // conflicts elsewhere are nobody's business
 	conflicts []Conflict
+	spent     time.Duration // on lines
 }
 
 // same reports whether two nodes hold the same; directories of a working tree have no
@@ -133,7 +135,13 @@ func (m *merger) lines(files ...*node) (merged string, ok bool, err error) {
 		}
 		texts = append(texts, string(data))
 	}
+	began := time.Now()
 	merged, ok = mergeLines(texts[0], texts[1], texts[2])
+	// A file that is hard to compare takes two seconds at most, and a head may have a
+	// thousand: they must not take the time of everything else that is looked at.
+	if m.spent += time.Since(began); m.spent > m.objects.limits.Time/4 {
+		return "", false, over("Time", int64(m.objects.limits.Time/time.Second), "merge more lines than can be compared in a quarter of the time")
+	}
 	return merged, ok, nil
 }
 
