@@ -201,6 +201,12 @@ func (p *pulls) diff(ctx context.Context, pull forge.Pull) (forge.Answer, error)
 	if err != nil {
 		return forge.Answer{}, remedy.Mark(remedy.Hold, err)
 	}
+	if n := pair.added(); n > mostAdded {
+		return forge.Answer{
+			Touches: true, State: forge.Failure, Description: fmt.Sprintf("not looked at: it adds %d mappings at once", n),
+			Body: fmt.Sprintf("### lanyard: this pull request is not looked at\n\nIt adds %d mappings for cluster %s at once, and the daemon reports on %d at most. `lanyard diff --base` tells what merging it would do.\n", n, report.Code(s.snapshot.Cluster().Name), mostAdded),
+		}, nil
+	}
 	r := review.New(review.Input{
 		Base: pair.Base, Head: pair.Head, Refused: pair.Refused, Snapshot: s.snapshot, Mode: s.mode, Policy: s.policy, Outline: s.outline,
 	})
@@ -220,6 +226,21 @@ func (p *pulls) diff(ctx context.Context, pull forge.Pull) (forge.Answer, error)
 		a.State = forge.Failure
 	}
 	return a, nil
+}
+
+// mostAdded bounds the mappings that a pull request may add to be reported on: each takes
+// some 30 kB while it is judged, and whoever may open a pull request may write 50,000.
+// What it changes or deletes is bounded by what there is.
+const mostAdded = 5_000
+
+// added counts the mappings that the head has and the base has not.
+func (p Pair) added() (n int) {
+	for _, m := range p.Head.Mappings {
+		if _, was := p.Base.Mapping(m.Subject); !was {
+			n++
+		}
+	}
+	return n
 }
 
 // unread answers for a head that Git cannot make anything of, which is a matter of the
@@ -255,8 +276,12 @@ func (p *pulls) change(ctx context.Context, base string, pull forge.Pull) (*Chan
 	return c, nil
 }
 
-// keep remembers a change in place of the oldest ones.
+// keep remembers a change in place of the oldest ones. One that is too large takes no
+// other's place.
 func (p *pulls) keep(k *known) {
+	if k.change.size() > mostKnown {
+		return
+	}
 	p.changes = append(p.changes, k)
 	size := 0
 	for i := len(p.changes) - 1; i >= 0; i-- {
