@@ -539,6 +539,51 @@ func TestGitLabRecipeRuns(t *testing.T) {
 	}
 }
 
+// TestRecipesMindWhatIsCheckedOut: a branch that holds links or files where the recipes
+// write reaches no file of the machine, and has no findings of its own shown.
+func TestRecipesMindWhatIsCheckedOut(t *testing.T) {
+	t.Parallel()
+	needs(t, "git", "bash", "curl", "jq", "openssl")
+	var w workflow
+	recipe(t, "github-actions.yml", &w)
+	var p pipeline
+	recipe(t, "gitlab-ci.yml", &p)
+	f := newFleetOfCI(t)
+	for name, script := range map[string]string{
+		"GitHub": w.Jobs["diff"].Steps[slices.IndexFunc(w.Jobs["diff"].Steps, func(s actionStep) bool { return s.ID == "compare" })].Run,
+		"GitLab": strings.Join(p.Lanyard.Script, "\n"),
+	} {
+		dir := f.clone("flip", 0)
+		outside := t.TempDir()
+		for _, name := range []string{"report.md", "talk.txt", "comment.json", "comments.json", "note.json", "notes.json"} {
+			if err := os.Symlink(filepath.Join(outside, name), filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, "lanyard.sarif"), []byte("forged"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, out := bash(t, dir, script, map[string]string{
+			"GITHUB_OUTPUT": filepath.Join(dir, "..", "output"), "GITHUB_STEP_SUMMARY": filepath.Join(dir, "..", "summary.md"), "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+			"LANYARD_PATH": "fleet", "LANYARD_LIVE": "nowhere.yaml",
+		})
+		left, err := os.ReadDir(outside)
+		if err != nil || len(left) > 0 || !strings.Contains(contentOf(t, dir, "report.md"), "no answer") {
+			t.Errorf("%s: %v, %d files are written outside:\n%s", name, err, len(left), out)
+		}
+		if sarif := contentOf(t, dir, "lanyard.sarif"); sarif != "" {
+			t.Errorf("%s: SARIF %q", name, sarif)
+		}
+		if before, _, _ := strings.Cut(out, "nowhere.yaml"); name == "GitHub" && !strings.Contains(before, "::stop-commands::") {
+			t.Errorf("the runner takes commands from what is printed:\n%s", out)
+		}
+	}
+	compare := w.Jobs["diff"]
+	if _, all := compare.Env["LANYARD_API_TOKEN"]; all {
+		t.Error("every step of the workflow has the token of the API")
+	}
+}
+
 // TestPreCommitRecipeRuns runs the entries of the hooks.
 func TestPreCommitRecipeRuns(t *testing.T) {
 	t.Parallel()
