@@ -34,7 +34,7 @@ func TestMergeOfHardFiles(t *testing.T) {
 	f.branch(t, "change", hash)
 	write("main", "m")
 	write("change", "c")
-	src := open(t, gitsource.Options{URL: f.Dir, Limits: gitsource.Limits{Time: 8 * time.Second}})
+	src := open(t, gitsource.Options{URL: f.Dir, Limits: gitsource.Limits{Time: 16 * time.Second}})
 	began := time.Now()
 	_, err = merge(t, src, "main", "change")
 	if over, is := errors.AsType[*gitsource.LimitError](err); !is || over.Limit != "Time" || remedy.Of(err) != remedy.Hold {
