@@ -24,7 +24,7 @@ func TestModes(t *testing.T) {
 		{"flip", desired.ModeObserve, "low risk, once lanyard may write: demo/s3-reader waits for mode migrate to be moved to pod-identity, 10 findings"},
 		{"flip", "", "low risk, once lanyard may write: demo/s3-reader waits for mode migrate to be moved to pod-identity, 10 findings"},
 		{"flip-back", desired.ModeRepair, "high risk: payments/api waits for mode migrate to be moved to irsa, "},
-		{"role", desired.ModeRepair, "medium risk: demo/s3-reader gets another role"},
+		{"role", desired.ModeRepair, "medium risk: demo/s3-reader gets another role, 2 pods for somebody to restart, "},
 		{"role", desired.ModeObserve, "medium risk, once lanyard may write: demo/s3-reader would get another role"},
 	} {
 		in := pull(t, test.pull)

@@ -172,6 +172,9 @@ func (r Review) line() string {
 			parts[len(parts)-1] += "s"
 		}
 	}
+	if n := r.needRestart(); n > 0 {
+		parts = append(parts, count(n, "pod")+" for somebody to restart")
+	}
 	lead := "nothing changes"
 	if len(parts) > 0 {
 		lead = ""
@@ -204,6 +207,14 @@ func (r Review) line() string {
 		line += part
 	}
 	return line
+}
+
+// needRestart counts the pods that somebody must restart before the change is with them.
+func (r Review) needRestart() (n int) {
+	for _, w := range r.Workloads {
+		n += len(w.NeedRestart)
+	}
+	return n
 }
 
 // once says what has to be before anything of it is done, where lanyard may not write.
