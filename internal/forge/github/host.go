@@ -114,6 +114,9 @@ func (h *Host) Self(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", h.judge("ask who the token belongs to (pullRequests.author says it for a GitHub App)", err)
 	}
+	if me.GetLogin() == "" { // the authors that are gone have no login: theirs would be ours
+		return "", remedy.Mark(remedy.Hold, errors.New("ask who the token belongs to: the answer names nobody: write pullRequests.author"))
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.self = me.GetLogin()
@@ -123,7 +126,7 @@ func (h *Host) Self(ctx context.Context) (string, error) {
 // Pulls lists the open pull requests into a branch.
 func (h *Host) Pulls(ctx context.Context, base string, most int) (pulls []forge.Pull, more bool, err error) {
 	o := &api.PullRequestListOptions{Base: base, Sort: "updated", Direction: "desc", ListOptions: api.ListOptions{PerPage: pullsPage}}
-	for {
+	for range mostPages {
 		found, answer, err := h.api.PullRequests.List(ctx, h.owner, h.name, o)
 		if err != nil {
 			return nil, false, h.judge("list pull requests", err)
@@ -139,6 +142,7 @@ func (h *Host) Pulls(ctx context.Context, base string, most int) (pulls []forge.
 		}
 		o.Page = answer.NextPage
 	}
+	return pulls, true, nil
 }
 
 // pull reads what is needed. The head's repository is null once it is deleted.
