@@ -192,6 +192,7 @@ func TestSARIFBound(t *testing.T) {
 	if err := r.SARIF(&b); err != nil {
 		t.Fatal(err)
 	}
+	validate(t, "many", schema(t, "testdata/sarif/sarif-schema-2.1.0.json"), b.Bytes())
 	if n := strings.Count(b.String(), `"ruleId"`); n != 5000 || !strings.Contains(b.String(), "3 more results left out") {
 		t.Errorf("%d results, and what is left out is told: %t", n, strings.Contains(b.String(), "left out"))
 	}
