@@ -20,7 +20,7 @@ import (
 )
 
 // ErrMoved is a file that is not any more what it was when it was read.
-var ErrMoved = errors.New("it was changed meanwhile")
+var ErrMoved = errors.New("it was changed meanwhile, so run this again")
 
 // Edit is one file: what it held, and what it shall hold.
 type Edit struct {

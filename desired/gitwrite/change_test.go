@@ -167,7 +167,7 @@ func TestWriteNothing(t *testing.T) {
 		do   func(string) error
 		want string
 	}{
-		"changed":   {func(name string) error { return os.WriteFile(name, []byte("b: irsb\n"), 0o644) }, "write run.yaml: it was changed meanwhile: nothing was written"},
+		"changed":   {func(name string) error { return os.WriteFile(name, []byte("b: irsb\n"), 0o644) }, "write run.yaml: it was changed meanwhile, so run this again: nothing was written"},
 		"longer":    {func(name string) error { return os.WriteFile(name, []byte("b: irsa\n\n"), 0o644) }, "it was changed meanwhile"},
 		"gone":      {os.Remove, "no such file"},
 		"a link":    {func(name string) error { return errors.Join(os.Remove(name), os.Symlink("plain.yaml", name)) }, "run.yaml is no regular file"},
