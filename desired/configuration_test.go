@@ -158,6 +158,9 @@ func TestPermit(t *testing.T) {
 		if rule != tt.want || place != tt.at || ok != (tt.want == desired.RuleNone) {
 			t.Errorf("%s: got %q at %s, %v; want %q at %s", tt.name, rule, place, ok, tt.want, tt.at)
 		}
+		if got := desired.RefusedBy(rule.Refusal(place, m)); got != rule {
+			t.Errorf("%s: the rule of its refusal is %q, want %q", tt.name, got, rule)
+		}
 		if (rule.Explain(m) == "") != ok {
 			t.Errorf("%s: explained as %q", tt.name, rule.Explain(m))
 		}

@@ -1,5 +1,10 @@
 package desired
 
+import (
+	"fmt"
+	"regexp"
+)
+
 // Rule names a guard rail of the operator's.
 type Rule string
 
@@ -66,3 +71,19 @@ func (r Rule) Explain(m Mapping) string {
 	}
 	return ""
 }
+
+// Refusal is what findings say of a mapping that a rule forbids: where the rule stands,
+// what it forbids, and its name.
+func (r Rule) Refusal(at Position, m Mapping) string {
+	return fmt.Sprintf("%s: %s (%s)", at, r.Explain(m), r)
+}
+
+// RefusedBy reads the rule from the end of a [Rule.Refusal]; RuleNone if there is none.
+func RefusedBy(refusal string) Rule {
+	if m := refusalRE.FindStringSubmatch(refusal); m != nil {
+		return Rule(m[1])
+	}
+	return RuleNone
+}
+
+var refusalRE = regexp.MustCompile(`\(([a-z.]+)\)$`)

@@ -19,9 +19,8 @@ type Change struct {
 	at         desired.Revision    // of the head
 	refused    desired.Errors
 
-	// Fork is the commit that both come from, and Behind says that the base has gone on
-	// since: then the head is what the merge would make of both.
-	Fork   string
+	// Behind says that the base has gone on since both parted: then the head is what the
+	// merge would make of both.
 	Behind bool
 
 	// Touches says that a file changes at or below a path that is read, in whatever way.
@@ -76,7 +75,7 @@ func (g *Git) Change(ctx context.Context, base, head string) (*Change, error) {
 }
 
 func (g *Git) change(m gitsource.Merge) (*Change, error) {
-	c := &Change{at: m.Head.Revision, Fork: m.Fork, Behind: m.Behind(), Touches: m.Touches(g.paths), refused: m.Errors(g.show)}
+	c := &Change{at: m.Head.Revision, Behind: m.Behind(), Touches: m.Touches(g.paths), refused: m.Errors(g.show)}
 	var err error
 	if c.base, err = g.parseBase(m.Base); err != nil {
 		return nil, fmt.Errorf("base %s is not accepted, so there is nothing to compare with; name a commit that is, or leave --base out:\n%w", m.Base.Revision, err)

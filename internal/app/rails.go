@@ -1,8 +1,6 @@
 package app
 
 import (
-	"fmt"
-
 	"github.com/lanyard-io/lanyard/desired"
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/sync/live"
@@ -43,7 +41,7 @@ func forbid(c *desired.Configuration, self []identity.Subject) func(desired.Mapp
 		if ok {
 			return "", false
 		}
-		return fmt.Sprintf("%s: %s (%s)", at, rule.Explain(m), rule), true
+		return rule.Refusal(at, m), true
 	}
 }
 

@@ -3,7 +3,6 @@ package review
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -126,12 +125,10 @@ func (w Workload) mendsNow(f Finding) bool {
 // never reports whether nothing is done for it, whatever is read and whoever writes.
 func (w Workload) never() bool { return w.Class.Head == diff.Held.String() }
 
-// ruleRE is the guard rail's name at the end of a finding.
-var ruleRE = regexp.MustCompile(`\(([a-z.]+)\)$`)
-
+// ruleOf is the guard rail that a finding is of.
 func ruleOf(message string) string {
-	if m := ruleRE.FindStringSubmatch(message); m != nil {
-		return m[1]
+	if rule := desired.RefusedBy(message); rule != desired.RuleNone {
+		return string(rule)
 	}
 	if strings.Contains(message, ": self: ") {
 		return "self"

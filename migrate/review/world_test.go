@@ -118,7 +118,7 @@ func policy(t testing.TB, text string) (plan.Policy, *desired.Configuration) {
 	p.Prune, p.RemovalsPerHour, p.ChangesPerRound = c.Prune, c.Budgets.RemovalsPerHour, c.Budgets.ChangesPerRound
 	p.Diff.Forbid = func(m desired.Mapping) (string, bool) {
 		rule, at, ok := c.Permit(m)
-		return at.String() + ": " + rule.Explain(m) + " (" + string(rule) + ")", !ok
+		return rule.Refusal(at, m), !ok
 	}
 	return p, c
 }
