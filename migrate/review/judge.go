@@ -57,15 +57,6 @@ func (d *verdict) add(c Code, format string, args ...any) {
 	}
 }
 
-// field returns what the pull request says of a field.
-func (d *verdict) field(name string) (Field, bool) {
-	i := slices.IndexFunc(d.p.fields, func(f Field) bool { return f.Name == name })
-	if i < 0 {
-		return Field{}, false
-	}
-	return d.p.fields[i], true
-}
-
 // held: what Git asks for may not or cannot be, or is not known to be possible.
 func (d *verdict) held() {
 	for _, h := range d.w.Left {
@@ -142,19 +133,19 @@ func (d *verdict) asked(w outline.Workload, j *diff.Judged) {
 		return
 	}
 	m := d.p.is
-	if f, changed := d.field("roleARN"); changed && d.p.was != nil && !d.w.never() && (j == nil || j.RoleInUse() != f.After) {
+	if f, changed := d.w.field("roleARN"); changed && d.p.was != nil && !d.w.never() && (j == nil || j.RoleInUse() != f.After) {
 		d.add(ChangesRole, "pods get other permissions: role %s instead of %s", f.After, f.Before)
 	}
-	if role, changed := d.field("roleARN"); changed && m.Role.Account != d.v.snap.Cluster().Account {
+	if role, changed := d.w.field("roleARN"); changed && m.Role.Account != d.v.snap.Cluster().Account {
 		d.add(CrossesAccount, "role %s is in account %s, the cluster in %s", role.After, m.Role.Account, d.v.snap.Cluster().Account)
 	}
-	if f, changed := d.field("podIdentity.targetRoleARN"); changed && !m.PodIdentity.TargetRole.IsZero() && m.PodIdentity.TargetRole.Account != d.v.snap.Cluster().Account {
+	if f, changed := d.w.field("podIdentity.targetRoleARN"); changed && !m.PodIdentity.TargetRole.IsZero() && m.PodIdentity.TargetRole.Account != d.v.snap.Cluster().Account {
 		d.add(CrossesAccount, "target role %s is in account %s, the cluster in %s", f.After, m.PodIdentity.TargetRole.Account, d.v.snap.Cluster().Account)
 	}
-	if f, changed := d.field("adopt"); changed && len(f.After) > len(f.Before) {
+	if f, changed := d.w.field("adopt"); changed && len(f.After) > len(f.Before) {
 		d.add(TakesOver, "lanyard may overwrite what others made: adopt %s", f.After)
 	}
-	if f, changed := d.field("podIdentity.sessionTags"); changed && f.After == "false" {
+	if f, changed := d.w.field("podIdentity.sessionTags"); changed && f.After == "false" {
 		d.add(DropsTags, "sessions bear no tags any more, so policies that ask for them allow nothing")
 	}
 	asks := m.Mechanism == identity.PodIdentity && (d.p.was == nil || d.p.was.Mechanism != identity.PodIdentity || d.p.was.Role != m.Role)
@@ -251,7 +242,7 @@ func (d *verdict) restarted() {
 func (d *verdict) shared() {
 	w := d.w
 	touches := slices.ContainsFunc(w.Steps, func(s Step) bool { return !s.Old && s.Plane == diff.PlaneTrust })
-	_, role := d.field("roleARN")
+	_, role := d.w.field("roleARN")
 	if !touches && (!role || d.p.is == nil) {
 		return
 	}

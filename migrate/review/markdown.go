@@ -1,6 +1,7 @@
 package review
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -130,7 +131,7 @@ func (w Workload) row() string {
 	if w.Risk.AtLeast(Medium) {
 		risk = "**" + risk + "**"
 	}
-	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s |\n", risk, report.Code(w.Name()), w.Change, report.Prose(w.what()), w.restarts(), cmpOr(w.why(), "-"))
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s |\n", risk, report.Code(w.Name()), w.Change, report.Prose(w.what()), w.restarts(), cmp.Or(w.why(), "-"))
 }
 
 // details is a workload in full, folded.
@@ -147,7 +148,7 @@ func (w Workload) details(m desired.Mode) string {
 			if f.at.File != w.at.File {
 				name += "<br>" + report.Code(f.Position)
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s |\n", name, cmpOr(report.Code(f.Before), "-"), cmpOr(report.Code(f.After), "-"))
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", name, cmp.Or(report.Code(f.Before), "-"), cmp.Or(report.Code(f.After), "-"))
 		}
 	}
 	if len(w.Risks) > 0 {
@@ -196,7 +197,7 @@ func (w Workload) steps(b *strings.Builder, m desired.Mode) {
 				fmt.Fprintf(b, "   - %s\n", w.say(l))
 			}
 		} else {
-			fmt.Fprintf(b, "   - %s → %s\n", cmpOr(report.Code(s.Before), "nothing"), cmpOr(report.Code(s.After), "nothing"))
+			fmt.Fprintf(b, "   - %s → %s\n", cmp.Or(report.Code(s.Before), "nothing"), cmp.Or(report.Code(s.After), "nothing"))
 		}
 		if s.Waits != "" {
 			fmt.Fprintf(b, "   - waits: %s\n", w.say(s.Waits))

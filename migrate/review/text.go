@@ -1,6 +1,7 @@
 package review
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -23,7 +24,7 @@ func (r Review) Table(w io.Writer, v View) error {
 	for _, one := range r.Workloads {
 		row := []string{string(one.Risk), one.Name(), string(one.Change), one.what(), one.restarts(), one.why()}
 		for i, c := range row {
-			row[i] = cmpOr(report.Cell(c), "-")
+			row[i] = cmp.Or(report.Cell(c), "-")
 		}
 		rows = append(rows, row)
 	}
@@ -121,7 +122,7 @@ func (p *page) workload(w Workload, m desired.Mode) {
 	p.Line("\n%s  %s  %s", p.view.Paint.On(report.StyleStrong, report.Cell(w.Name())), p.view.Paint.On(w.Risk.style(), string(w.Risk)), report.Cell(w.what()))
 	p.Prose(2, "", string(w.Change)+" at "+w.Position+was(w)+" · "+w.stands())
 	for _, f := range w.Fields {
-		p.Prose(2, f.Name, cmpOr(f.Before, "nothing")+" → "+cmpOr(f.After, "nothing")+elsewhere(f, w))
+		p.Prose(2, f.Name, cmp.Or(f.Before, "nothing")+" → "+cmp.Or(f.After, "nothing")+elsewhere(f, w))
 	}
 	for _, d := range w.Risks {
 		p.Prose(2, string(d.Risk), string(d.Code)+": "+d.Message)
@@ -208,7 +209,7 @@ func (p *page) step(n int, s Step, w Workload, m desired.Mode) {
 	p.Prose(2, label, text)
 	p.Prose(6, "on", s.Object)
 	if s.Plane != diff.PlaneTrust {
-		p.Prose(6, "", cmpOr(s.Before, "nothing")+" → "+cmpOr(s.After, "nothing"))
+		p.Prose(6, "", cmp.Or(s.Before, "nothing")+" → "+cmp.Or(s.After, "nothing"))
 	}
 	for _, l := range s.moved() {
 		p.Prose(6, "", l)

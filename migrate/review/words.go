@@ -1,6 +1,7 @@
 package review
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -148,6 +149,7 @@ func (w Workload) has(codes ...Code) bool {
 	return slices.ContainsFunc(w.Risks, func(d Danger) bool { return slices.Contains(codes, d.Code) })
 }
 
+// field returns what the pull request says of a field.
 func (w Workload) field(name string) (Field, bool) {
 	i := slices.IndexFunc(w.Fields, func(f Field) bool { return f.Name == name })
 	if i < 0 {
@@ -393,14 +395,7 @@ func (t Together) says() string {
 	if t.Template {
 		return said + ", to another value for each"
 	}
-	return said + ", from " + cmpOr(t.Before, "nothing") + " to " + cmpOr(t.After, "nothing")
-}
-
-func cmpOr(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a
+	return said + ", from " + cmp.Or(t.Before, "nothing") + " to " + cmp.Or(t.After, "nothing")
 }
 
 func (m Mistake) at() string {
