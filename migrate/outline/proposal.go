@@ -45,7 +45,7 @@ type Left struct {
 // not settled on IRSA.
 func (o Outline) Propose(pace desired.Pace, c Choice) (Proposal, error) {
 	p := Proposal{Cluster: o.Cluster}
-	if err := o.known(c.Names); err != nil {
+	if err := o.known(c); err != nil {
 		return p, err
 	}
 	var movable []Workload
@@ -110,9 +110,14 @@ func (p *Proposal) turns(movable []Workload, pace desired.Pace, c Choice) {
 	}
 }
 
-// known refuses names that mean nothing, and those that Git does not declare irsa.
-func (o Outline) known(names []identity.Subject) error {
-	for _, s := range names {
+// known refuses what means nothing, and names of those that Git does not declare irsa.
+func (o Outline) known(c Choice) error {
+	for _, n := range c.Namespaces {
+		if !slices.ContainsFunc(o.Workloads, func(w Workload) bool { return w.Namespace == n && w.Declared != "" }) {
+			return fmt.Errorf("no ServiceAccount of namespace %q is named by Git: name a namespace that `lanyard plan` lists", n)
+		}
+	}
+	for _, s := range c.Names {
 		i := slices.IndexFunc(o.Workloads, func(w Workload) bool { return w.Name() == s.String() })
 		switch {
 		case i < 0:

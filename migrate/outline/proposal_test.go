@@ -67,7 +67,7 @@ func TestPropose(t *testing.T) {
 		{"a limit over all", desired.Pace{}, outline.Choice{Limit: 30}, "demo/s3-reader late/late-bird batch/exporter batch/reporter: 0 of 4, 4 left"},
 		{"names", desired.Pace{}, outline.Choice{Names: []identity.Subject{{Namespace: "batch", ServiceAccount: "reporter"}, {Namespace: "batch", ServiceAccount: "exporter"}}}, "batch/exporter batch/reporter: 0 of 2, 0 left"},
 		{"names and a limit", desired.Pace{}, outline.Choice{Limit: 1, Names: []identity.Subject{{Namespace: "batch", ServiceAccount: "reporter"}, {Namespace: "late", ServiceAccount: "late-bird"}}}, "late/late-bird: 0 of 2, 1 left"},
-		{"nothing", desired.Pace{}, outline.Choice{Namespaces: []string{"nowhere"}}, ": 0 of 0, 0 left"},
+		{"nothing", desired.Pace{}, outline.Choice{Namespaces: []string{"win-demo"}}, ": 0 of 0, 0 left"},
 		{"some that no hand can change", desired.Pace{}, outline.Choice{Unfit: func(w outline.Workload) string {
 			return map[bool]string{true: "an alias"}[w.Namespace == "demo"]
 		}}, "late/late-bird: 3 of 3, 7 left"},
@@ -134,6 +134,17 @@ func TestProposeNames(t *testing.T) {
 	} {
 		s := identity.Subject{Namespace: map[string]string{"nobody": "demo", "prometheus": "monitoring", "api": "payments", "karpenter": "karpenter"}[name], ServiceAccount: name}
 		if _, err := adopting(t).Propose(desired.Pace{}, outline.Choice{Names: []identity.Subject{s}}); err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+	}
+}
+
+// TestProposeNamespaces: so is a namespace that Git does not know.
+func TestProposeNamespaces(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"nowhere", "monitoring"} { // nothing there; nothing declared
+		want := fmt.Sprintf("no ServiceAccount of namespace %q is named by Git: name a namespace that `lanyard plan` lists", name)
+		if _, err := adopting(t).Propose(desired.Pace{}, outline.Choice{Namespaces: []string{"demo", name}}); err == nil || err.Error() != want {
 			t.Errorf("got  %v\nwant %s", err, want)
 		}
 	}

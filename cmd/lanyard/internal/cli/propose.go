@@ -186,9 +186,7 @@ func (p *proposer) leftOut(proposal outline.Proposal) {
 			p.talk.say("and %d more are left out: `lanyard plan` lists them", len(proposal.Left)-i)
 			return
 		}
-		for _, why := range l.Why {
-			p.talk.say("left out: %s: %s", l.Name(), why)
-		}
+		p.talk.say("left out: %s: %s", l.Name(), strings.Join(l.Why, "; "))
 	}
 }
 
