@@ -375,6 +375,9 @@ func (k *kubelet) start(ctx context.Context, pod corev1.Pod, config string) erro
 		defer close(h.gone)
 		_ = h.cmd.Wait()
 	}()
+	if err := os.WriteFile(filepath.Join(k.o.dir, pod.Name+".started"), nil, 0o600); err != nil {
+		return err
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.replicas = append(k.replicas, h)
@@ -453,6 +456,7 @@ set -euo pipefail
 case " $* " in
 *" exec deployment/lanyard -- /lanyard doctor --config /etc/lanyard/lanyard.yaml "*)
 	pod="$('%[1]s' --namespace lanyard get pods --selector app.kubernetes.io/name=lanyard --output 'jsonpath={.items[0].metadata.name}')"
+	until [ -e "%[2]s/$pod.started" ]; do sleep 0.1; done # kwok calls it Running before that
 	KUBECONFIG="%[2]s/$pod.kubeconfig" exec lanyard doctor --config "%[2]s/$pod.yaml" ;;
 *" exec "*) echo "kubectl $*: not played here" >&2; exit 1 ;;
 *" port-forward "*) exit 0 ;;
