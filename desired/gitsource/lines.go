@@ -19,11 +19,10 @@ type hunk struct {
 }
 
 // hunks are what a text changes of an old one. ok is unset if the comparison cannot be
-// relied upon.
-func hunks(old, text string) (found []hunk, ok bool) {
-	// An hour is go-git's own patience. Whatever is cut short is one large hunk, and so a
-	// conflict at worst.
-	diffs := diff.DoWithTimeout(old, text, time.Second)
+// relied upon. One that takes longer than patience is cut short: what was not compared is
+// one large hunk then, and whoever asks must not take that for a conflict.
+func hunks(old, text string, patience time.Duration) (found []hunk, ok bool) {
+	diffs := diff.DoWithTimeout(old, text, max(patience, 1)) // none would be no bound
 	if diff.Src(diffs) != old || diff.Dst(diffs) != text {
 		return nil, false
 	}
@@ -49,13 +48,15 @@ func hunks(old, text string) (found []hunk, ok bool) {
 }
 
 // mergeLines makes the changes of two texts to an old one, as git merge-file does: ok is
-// unset where both touch the same lines, or lines beside each other, and not alike.
-func mergeLines(old, ours, theirs string) (merged string, ok bool) {
+// unset where both touch the same lines, or lines beside each other, and not alike. What it
+// says after patience has run out counts for nothing.
+func mergeLines(old, ours, theirs string, patience time.Duration) (merged string, ok bool) {
 	if strings.ContainsRune(old+ours+theirs, 0) {
 		return "", false
 	}
-	a, known := hunks(old, ours)
-	b, knownToo := hunks(old, theirs)
+	until := time.Now().Add(patience)
+	a, known := hunks(old, ours, patience)
+	b, knownToo := hunks(old, theirs, time.Until(until))
 	if !known || !knownToo {
 		return "", false
 	}

@@ -135,11 +135,12 @@ func (m *merger) lines(files ...*node) (merged string, ok bool, err error) {
 		}
 		texts = append(texts, string(data))
 	}
-	began := time.Now()
-	merged, ok = mergeLines(texts[0], texts[1], texts[2])
-	// A file that is hard to compare takes two seconds at most, and a head may have a
-	// thousand: they must not take the time of everything else that is looked at.
-	if m.spent += time.Since(began); m.spent > m.objects.limits.Time/4 {
+	// A file may be hard to compare, and a head may have a thousand: they must not take the
+	// time of everything else that is looked at.
+	began, left := time.Now(), m.objects.limits.Time/4-m.spent
+	merged, ok = mergeLines(texts[0], texts[1], texts[2], left)
+	took := time.Since(began)
+	if m.spent += took; took >= left {
 		return "", false, over("Time", int64(m.objects.limits.Time/time.Second), "merge more lines than can be compared in a quarter of the time")
 	}
 	return merged, ok, nil
