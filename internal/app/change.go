@@ -76,11 +76,16 @@ func (g *Git) Change(ctx context.Context, base, head string) (*Change, error) {
 
 func (g *Git) change(m gitsource.Merge) (*Change, error) {
 	c := &Change{at: m.Head.Revision, Behind: m.Behind(), Touches: m.Touches(g.paths), refused: m.Errors(g.show)}
-	var err error
-	if c.base, err = g.parseBase(m.Base); err != nil {
+	whole, err := g.parseBase(m.Base)
+	if err != nil {
 		return nil, fmt.Errorf("base %s is not accepted, so there is nothing to compare with; name a commit that is, or leave --base out:\n%w", m.Base.Revision, err)
 	}
-	if len(c.refused) > 0 {
+	c.base = g.base
+	switch {
+	case len(c.refused) > 0:
+		return c, nil
+	case !c.Touches && whole: // the same files
+		c.head = c.base
 		return c, nil
 	}
 	c.head, err = desired.ParseShown(m.Head.FS, g.paths, m.Head.Revision, g.show)
@@ -93,8 +98,8 @@ func (g *Git) change(m gitsource.Merge) (*Change, error) {
 }
 
 // parseBase reads the paths that the base has: one that the head adds is no mistake of
-// the base's.
-func (g *Git) parseBase(base gitsource.Snapshot) (*desired.Repository, error) {
+// the base's. It tells whether that are all. Many heads have one base, which is read once.
+func (g *Git) parseBase(base gitsource.Snapshot) (whole bool, err error) {
 	var has []string
 	for _, p := range g.paths {
 		if _, err := fs.Stat(base.FS, p); errors.Is(err, fs.ErrNotExist) {
@@ -102,10 +107,16 @@ func (g *Git) parseBase(base gitsource.Snapshot) (*desired.Repository, error) {
 		}
 		has = append(has, p)
 	}
-	if len(has) == 0 {
-		return desired.Parse(embed.FS{}, nil, base.Revision) // nothing at all
+	whole = len(has) == len(g.paths)
+	switch {
+	case g.base != nil && g.base.Revision() == base.Revision:
+		return whole, nil
+	case len(has) == 0:
+		g.base, err = desired.Parse(embed.FS{}, nil, base.Revision) // nothing at all
+	default:
+		g.base, err = desired.ParseShown(base.FS, has, base.Revision, g.show)
 	}
-	return desired.ParseShown(base.FS, has, base.Revision, g.show)
+	return whole, err
 }
 
 // For says what the change does to one cluster.
@@ -126,5 +137,6 @@ func (c *Change) For(cluster identity.Cluster) (Pair, error) {
 		return Pair{}, err
 	}
 	p.Head = head
+	p.Head.Revision = c.at // where nothing changes the files are the base's
 	return p, nil
 }

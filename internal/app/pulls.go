@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -56,8 +57,9 @@ type known struct {
 	change     *Change
 }
 
-// mostKnown bounds the mappings and mistakes of all changes that are kept: each is a
-// kilobyte or two.
+// mostKnown bounds the mappings and mistakes of all heads that are kept, which is what
+// whoever opens pull requests can fill: each is a kilobyte or two. The base, which was
+// accepted, is kept once beside them.
 const mostKnown = 10_000
 
 // openPulls opens the host and a repository of its own: what it fetches must not make
@@ -207,15 +209,15 @@ func (p *pulls) diff(ctx context.Context, pull forge.Pull) (forge.Answer, error)
 			Body: fmt.Sprintf("### lanyard: this pull request is not looked at\n\nIt adds %d mappings for cluster %s at once, and the daemon reports on %d at most. `lanyard diff --base` tells what merging it would do.\n", n, report.Code(s.snapshot.Cluster().Name), mostAdded),
 		}, nil
 	}
-	r := review.New(review.Input{
-		Base: pair.Base, Head: pair.Head, Refused: pair.Refused, Snapshot: s.snapshot, Mode: s.mode, Policy: s.policy, Outline: s.outline,
-	})
-	if !change.Touches && !r.Changes() && r.Summary.Refused == 0 {
+	if !change.Touches && len(pair.Refused) == 0 { // most of a repository that holds other things: not judged
 		return forge.Answer{
-			Body:  fmt.Sprintf("### lanyard: nothing\n\nThis pull request changes no file that lanyard reads for cluster %s.\n", r.Cluster),
+			Body:  fmt.Sprintf("### lanyard: nothing\n\nThis pull request changes no file that lanyard reads for cluster %s.\n", report.Code(pair.Head.Cluster)),
 			State: forge.Success, Description: "changes no file that lanyard reads",
 		}, nil
 	}
+	r := review.New(review.Input{
+		Base: pair.Base, Head: pair.Head, Refused: pair.Refused, Snapshot: s.snapshot, Mode: s.mode, Policy: s.policy, Outline: s.outline,
+	})
 	r.Snapshot = review.Look{} // its moment would change the comment with every look
 	var body bytes.Buffer
 	if err := r.Markdown(&body, forge.Room(p.name)); err != nil {
@@ -276,9 +278,10 @@ func (p *pulls) change(ctx context.Context, base string, pull forge.Pull) (*Chan
 	return c, nil
 }
 
-// keep remembers a change in place of the oldest ones. One that is too large takes no
-// other's place.
+// keep remembers a change in place of the oldest ones, and of those into another base,
+// which is not asked about again. One that is too large takes no other's place.
 func (p *pulls) keep(k *known) {
+	p.changes = slices.DeleteFunc(p.changes, func(o *known) bool { return o.base != k.base })
 	if k.change.size() > mostKnown {
 		return
 	}
@@ -292,14 +295,13 @@ func (p *pulls) keep(k *known) {
 	}
 }
 
-// size counts the mappings of both sides, and the mistakes; a change with neither is one,
-// too, for there is no end of heads.
+// size counts the head's mappings, and its mistakes; a change with neither is one, too, for
+// there is no end of heads. The base is all changes' own, and so is a head that changes
+// nothing.
 func (c *Change) size() int {
 	n := 1 + len(c.refused)
-	for _, r := range []*desired.Repository{c.base, c.head} {
-		if r != nil {
-			n += r.Counts().Mappings
-		}
+	if c.head != nil && c.head != c.base {
+		n += c.head.Counts().Mappings
 	}
 	return n
 }

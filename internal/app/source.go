@@ -21,6 +21,7 @@ type Git struct {
 	paths  []string
 	show   func(string) string // a file's name, as its reader opens it
 	parsed *desired.Repository
+	base   *desired.Repository // of the last [Git.Change]
 }
 
 // OpenGit opens the source that the options name. It must be closed.
