@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -177,8 +178,9 @@ func liveDaemon(t *testing.T, token string) string {
 			http.Error(w, "no", http.StatusUnauthorized)
 			return
 		}
-		f.TakenAt = time.Now()
-		text, err := f.EncodeJSON()
+		now := f
+		now.TakenAt = time.Now()
+		text, err := now.EncodeJSON()
 		if err != nil {
 			t.Error(err)
 		}
@@ -428,8 +430,21 @@ type pipeline struct {
 type notes struct {
 	t     *testing.T
 	token string
-	all   []map[string]any
-	next  int
+
+	mu   sync.Mutex // a process asks: nothing that Go sees orders its requests and the test
+	all  []map[string]any
+	next int
+}
+
+// bodies are the notes' texts, in order.
+func (n *notes) bodies() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	texts := make([]string, 0, len(n.all))
+	for _, note := range n.all {
+		texts = append(texts, fmt.Sprint(note["body"]))
+	}
+	return texts
 }
 
 func (n *notes) add(author int, body string) map[string]any {
@@ -441,6 +456,8 @@ func (n *notes) add(author int, body string) map[string]any {
 
 func (n *notes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	const at = "/api/v4/projects/42/merge_requests/7/notes"
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if r.Header.Get("PRIVATE-TOKEN") != n.token {
 		http.Error(w, `{"message":"401 Unauthorized"}`, http.StatusUnauthorized)
 		return
@@ -523,10 +540,11 @@ func TestGitLabRecipeRuns(t *testing.T) {
 			t.Errorf("run %d, %s: exit code %d, want %d:\n%s", i+1, tt.branch, code, tt.code, out)
 			continue
 		}
-		if len(hub.all) != 102 {
-			t.Fatalf("run %d, %s: %d notes, want 102", i+1, tt.branch, len(hub.all))
+		bodies := hub.bodies()
+		if len(bodies) != 102 {
+			t.Fatalf("run %d, %s: %d notes, want 102", i+1, tt.branch, len(bodies))
 		}
-		body := fmt.Sprint(hub.all[101]["body"])
+		body := bodies[101]
 		if !strings.HasPrefix(body, "<!-- lanyard diff -->\n### lanyard") || !strings.Contains(body, tt.say) || strings.Contains(body, "late/late-bird") {
 			t.Errorf("run %d, %s: note:\n%s", i+1, tt.branch, body)
 		}
