@@ -17,7 +17,8 @@ type Limits struct {
 	// UnpackedBytes bounds the same, decompressed and with deltas applied
 	// (512 MiB), and ObjectBytes any one object of it (32 MiB): a small pack can
 	// claim to be very large. Reading a fetch through its deltas may take eight
-	// times as much, of all objects and of any one.
+	// times as much, of all objects and of any one. An eighth of it bounds what a merge
+	// compares by lines.
 	UnpackedBytes, ObjectBytes int64
 	// Objects bounds the number of objects in a fetch (500,000).
 	Objects int64

@@ -5,26 +5,21 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/lanyard-io/lanyard/desired/gitsource"
 	"github.com/lanyard-io/lanyard/internal/remedy"
 	"github.com/lanyard-io/lanyard/internal/sandbox/gitd"
 )
 
-// TestMergeOfHardFiles: a head with many files whose lines are hard to compare is over a
-// limit, which can be told of it, before the time of the whole look is over.
-func TestMergeOfHardFiles(t *testing.T) {
+// TestMergeOfMuch: a head with many large files that both sides changed is over a limit,
+// which can be told of it, and does not take the time of the others.
+func TestMergeOfMuch(t *testing.T) {
 	t.Parallel()
 	f := split(t)
 	write := func(branch, mark string) {
-		var b strings.Builder
-		for i := 0; b.Len() < 600<<10; i++ {
-			fmt.Fprintf(&b, "%s%x\n", mark, i)
-		}
 		c := gitd.Change{Write: map[string]string{}}
 		for i := range 20 {
-			c.Write[fmt.Sprintf("fleet/hard-%d.yaml", i)] = b.String() + branch + "\n"
+			c.Write[fmt.Sprintf("fleet/large-%d.yaml", i)] = mark + strings.Repeat("of many\n", 5000)
 		}
 		f.on(t, branch, c)
 	}
@@ -34,10 +29,15 @@ func TestMergeOfHardFiles(t *testing.T) {
 	f.branch(t, "change", hash)
 	write("main", "m")
 	write("change", "c")
-	src := open(t, gitsource.Options{URL: f.Dir, Limits: gitsource.Limits{Time: 16 * time.Second}})
-	began := time.Now()
-	_, err = merge(t, src, "main", "change")
-	if over, is := errors.AsType[*gitsource.LimitError](err); !is || over.Limit != "Time" || remedy.Of(err) != remedy.Hold {
-		t.Errorf("%v (remedy %v), after %s", err, remedy.Of(err), time.Since(began))
+	for _, tt := range []struct {
+		limit int64
+		over  bool
+	}{{16 << 20, true}, {32 << 20, false}} { // 2.4 MB are compared
+		src := open(t, gitsource.Options{URL: f.Dir, Limits: gitsource.Limits{UnpackedBytes: tt.limit}})
+		m, err := merge(t, src, "main", "change")
+		limit, over := errors.AsType[*gitsource.LimitError](err)
+		if over != tt.over || over && (limit.Limit != "UnpackedBytes" || remedy.Of(err) != remedy.Hold) || !over && (err != nil || len(m.Conflicts) != 20) {
+			t.Errorf("with %d bytes: %v (remedy %v), %d conflicts", tt.limit, err, remedy.Of(err), len(m.Conflicts))
+		}
 	}
 }

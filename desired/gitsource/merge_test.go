@@ -269,6 +269,93 @@ func TestMergeAsGitDoes(t *testing.T) {
 	}
 }
 
+// TestMergeOfDocuments compares with git merge-tree where it is hard: files of several
+// documents whose lines are mostly alike. Git takes a line of one document for that of
+// another now and then, and so does lanyard; hardly ever one without the other.
+func TestMergeOfDocuments(t *testing.T) {
+	t.Parallel()
+	bin := gitBinary(t)
+	random := rand.New(rand.NewPCG(9, 8))
+	document := func(name int) []string {
+		d := []string{"---", "apiVersion: lanyard.io/v1", "kind: IdentityMapping", "metadata:", fmt.Sprintf("  name: a%d", name), "  namespace: demo", "spec:",
+			fmt.Sprintf("  roleARN: arn:aws:iam::111122223333:role/r%d", random.IntN(4))}
+		return append(d, [][]string{nil, {"  mechanism: irsa"}, {"", "# a note"}}[random.IntN(3)]...)
+	}
+	edited := func(all [][]string) string {
+		all = slices.Clone(all)
+		for range 1 + random.IntN(3) {
+			i := random.IntN(len(all))
+			switch d := slices.Clone(all[i]); random.IntN(5) {
+			case 0:
+				all = slices.Insert(all, i, document(10+random.IntN(90)))
+			case 1:
+				all = slices.Insert(slices.Delete(all, i, i+1), min(i, len(all)-1), document(10+random.IntN(90)))
+			case 2:
+				d[7] = fmt.Sprintf("  roleARN: arn:aws:iam::111122223333:role/r%d", random.IntN(4))
+				all[i] = d
+			default:
+				all[i] = slices.Insert(d, 8, [][]string{{"  mechanism: pod-identity"}, {"  migration:", "    restart: never"}}[random.IntN(2)]...)
+			}
+		}
+		return lines(slices.Concat(all...)...)
+	}
+	const many = 600
+	start, sides := map[string]string{}, [2]map[string]string{{}, {}}
+	for i := range many {
+		name := fmt.Sprintf("fleet/%d.yaml", i)
+		all := [][]string{document(0), document(1)}
+		for n := range random.IntN(4) {
+			all = append(all, document(2+n))
+		}
+		start[name], sides[0][name], sides[1][name] = lines(slices.Concat(all...)...), edited(all), edited(all)
+	}
+	repo, err := gitd.Init(t.TempDir() + "/fleet.git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fleet{Repo: repo}
+	f.branch(t, "change", f.on(t, "main", gitd.Change{Write: start}))
+	f.on(t, "main", gitd.Change{Write: sides[0]})
+	f.on(t, "change", gitd.Change{Write: sides[1]})
+	m, err := merge(t, open(t, gitsource.Options{URL: f.Dir}), "main", "change")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), bin, "-c", "safe.directory=*", "-c", "merge.renames=false", "merge-tree", "--write-tree", "-z", "--name-only", "--no-messages", "main", "change")
+	cmd.Dir, cmd.Env = f.Dir, []string{"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null"}
+	out, _ := cmd.Output() // it ends with 1: there are conflicts
+	tree, rest, ok := strings.Cut(string(out), "\x00")
+	if !ok {
+		t.Fatalf("git merge-tree says %q", out)
+	}
+	commit, err := f.CommitTree(tree, gitd.By(noon))
+	f.do(t, err)
+	f.branch(t, "git", commit)
+	snapshot, _ := latest(t, open(t, gitsource.Options{URL: f.Dir, Ref: "git"}))
+	theirs := files(t, snapshot.FS, "fleet")
+	conflicts := map[string]bool{}
+	for _, c := range m.Conflicts {
+		conflicts[c.File] = true
+	}
+	var alike, wrong, strict int
+	for name := range start {
+		switch refused := slices.Contains(strings.Split(rest, "\x00"), name); {
+		case conflicts[name] && !refused:
+			strict++
+		case conflicts[name]:
+		case refused || m.head[name] != theirs[name]:
+			wrong++
+			t.Logf("%s: refused by git %t, as there %t", name, refused, m.head[name] == theirs[name])
+		default:
+			alike++
+		}
+	}
+	t.Logf("of %d files %d are merged alike, %d otherwise, and %d conflicts are here alone", many, alike, wrong, strict)
+	if alike < many/3 || wrong > many/100 || strict > many/20 {
+		t.Errorf("of %d files %d are merged alike, %d otherwise, and %d conflicts are here alone", many, alike, wrong, strict)
+	}
+}
+
 // TestMergeRequests counts what a merge costs a server.
 func TestMergeRequests(t *testing.T) {
 	t.Parallel()

@@ -9,7 +9,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
 )
@@ -34,7 +33,7 @@ type merger struct {
 	objects   *objects
 	paths     []string // conflicts elsewhere are nobody's business
 	conflicts []Conflict
-	spent     time.Duration // on lines
+	compared  int64 // bytes, by lines
 }
 
 // same reports whether two nodes hold the same; directories of a working tree have no
@@ -135,14 +134,13 @@ func (m *merger) lines(files ...*node) (merged string, ok bool, err error) {
 		}
 		texts = append(texts, string(data))
 	}
-	// A file may be hard to compare, and a head may have a thousand: they must not take the
-	// time of everything else that is looked at.
-	began, left := time.Now(), m.objects.limits.Time/4-m.spent
-	merged, ok = mergeLines(texts[0], texts[1], texts[2], left)
-	took := time.Since(began)
-	if m.spent += took; took >= left {
-		return "", false, over("Time", int64(m.objects.limits.Time/time.Second), "merge more lines than can be compared in a quarter of the time")
+	// A head may have thousands of large files, which must not take the time of everything
+	// else that is looked at.
+	limit := m.objects.limits.UnpackedBytes
+	if m.compared += int64(len(texts[0]) + len(texts[1]) + len(texts[2])); m.compared > limit/8 {
+		return "", false, over("UnpackedBytes", limit, "merge more than %d bytes by lines", limit/8)
 	}
+	merged, ok = mergeLines(texts[0], texts[1], texts[2])
 	return merged, ok, nil
 }
 

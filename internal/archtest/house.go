@@ -174,8 +174,8 @@ var libraries = []library{
 	},
 	{
 		prefixes: []string{"github.com/rogpeppe/go-internal/diff"},
-		rooms:    []string{"migrate/review"},
-		why:      "a trust policy is shown line by line in one report; the package is Go's own diff and imports the standard library only",
+		rooms:    []string{"desired/gitsource", "migrate/review"},
+		why:      "files are merged by lines, and a trust policy is shown line by line; the package is Go's own diff and imports the standard library only",
 	},
 	{
 		prefixes: []string{"github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "github.com/santhosh-tekuri/jsonschema"},
