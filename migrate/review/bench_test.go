@@ -1,6 +1,7 @@
 package review_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -23,7 +24,7 @@ const many = 5000
 // another setting. The baseline beside them is what cannot be spared: both revisions
 // compared with the live world.
 func BenchmarkReview(b *testing.B) {
-	base, snap := crowd(b)
+	base, snap := crowd(b, many)
 	change := func(n int, f func(*desired.Mapping)) desired.State {
 		s := base
 		s.Mappings = slices.Clone(s.Mappings)
@@ -61,8 +62,54 @@ func BenchmarkReview(b *testing.B) {
 	}
 }
 
-// crowd is Git's state and the live world of 5,000 workloads on IRSA.
-func crowd(b *testing.B) (desired.State, *live.Snapshot) {
+// BenchmarkSARIF writes the log of pull requests on 8,000 mappings: one whose default gives
+// all of them another setting, and one that gives all of them another name. The baseline
+// beside each writes the same review as JSON.
+func BenchmarkSARIF(b *testing.B) {
+	const all = 8000
+	base, snap := crowd(b, all)
+	change := func(f func(*desired.Mapping)) desired.State {
+		s := base
+		s.Mappings = slices.Clone(s.Mappings)
+		for i := range s.Mappings {
+			f(&s.Mappings[i])
+		}
+		return s
+	}
+	for _, test := range []struct {
+		name string
+		head desired.State
+	}{
+		{"default-of-all", change(func(m *desired.Mapping) { m.IRSA.TokenExpiration = 12 * time.Hour })},
+		{"rename-all", change(func(m *desired.Mapping) { m.Subject.Namespace, m.At.File = "more", "more/"+m.At.File })},
+	} {
+		in := review.Input{Base: base, Head: test.head, Snapshot: snap, Mode: desired.ModeMigrate, Policy: plan.DefaultPolicy()}
+		r := review.New(in)
+		if len(r.Workloads) != all || len(r.Caused) < all {
+			b.Fatalf("%s: %d workloads, %d findings", test.name, len(r.Workloads), len(r.Caused))
+		}
+		for _, step := range []struct {
+			name string
+			do   func() error
+		}{
+			{"review", func() error { review.New(in); return nil }},
+			{"json", func() error { return json.NewEncoder(io.Discard).Encode(r) }},
+			{"sarif", func() error { return r.SARIF(io.Discard) }},
+		} {
+			b.Run(test.name+"/"+step.name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if err := step.do(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// crowd is Git's state and the live world of so many workloads on IRSA.
+func crowd(b *testing.B, many int) (desired.State, *live.Snapshot) {
 	b.Helper()
 	f := facts(b)
 	role, account := f.Roles[5], f.ServiceAccounts[0]
