@@ -48,43 +48,79 @@ func pairs(base, head desired.State) []pair {
 			all, b, h = append(all, p), b[1:], h[1:]
 		}
 	}
+	old := missing(left, came)
 	for _, is := range came {
-		p := pair{change: Added, is: is}
-		if i := renamed(is, left, came); i >= 0 {
-			p.change, p.was = Renamed, left[i]
-			left = slices.Delete(left, i, i+1)
+		p := pair{change: Added, is: is, was: old.renamed(is)}
+		if p.was != nil {
+			p.change = Renamed
 		}
 		p.fields = fields(p.was, p.is)
 		all = append(all, p)
 	}
-	for _, was := range left {
+	for _, was := range old.left() {
 		all = append(all, pair{change: Deleted, was: was, fields: fields(was, nil)})
 	}
 	slices.SortFunc(all, func(x, y pair) int { return x.subject().Compare(y.subject()) })
 	return all
 }
 
-// renamed finds among the mappings that left the one that a new one was: at the same place
-// of the same file, or the only one with its role, if it is the only new one with that.
-func renamed(is *desired.Mapping, left, came []*desired.Mapping) int {
-	if i := slices.IndexFunc(left, func(was *desired.Mapping) bool { return was.At.File == is.At.File && was.At.Line == is.At.Line }); i >= 0 {
-		return i
+// lost are the mappings that left a revision, some of which may be among those that came.
+type lost struct {
+	all    []*desired.Mapping
+	places map[place][]*desired.Mapping
+	roles  map[identity.RoleARN][]*desired.Mapping
+	came   map[identity.RoleARN]int
+	found  map[*desired.Mapping]bool
+}
+
+// place is where a mapping is written.
+type place struct {
+	file string
+	line int
+}
+
+func placeOf(m *desired.Mapping) place { return place{m.At.File, m.At.Line} }
+
+func missing(left, came []*desired.Mapping) *lost {
+	l := &lost{all: left, places: map[place][]*desired.Mapping{}, roles: map[identity.RoleARN][]*desired.Mapping{}, came: map[identity.RoleARN]int{}, found: map[*desired.Mapping]bool{}}
+	for _, was := range left {
+		l.places[placeOf(was)] = append(l.places[placeOf(was)], was)
+		l.roles[was.Role] = append(l.roles[was.Role], was)
 	}
-	only, n := -1, 0
-	for i, was := range left {
-		if was.Role == is.Role {
-			only, n = i, n+1
+	for _, is := range came {
+		l.came[is.Role]++
+	}
+	return l
+}
+
+// renamed finds the mapping that a new one was, and no later one will be: at the same
+// place of the same file, or the only one with its role, if it is the only new one with
+// that. It is nil if there is none.
+func (l *lost) renamed(is *desired.Mapping) *desired.Mapping {
+	at := placeOf(is)
+	for ; len(l.places[at]) > 0; l.places[at] = l.places[at][1:] {
+		if was := l.places[at][0]; !l.found[was] {
+			l.found[was] = true
+			return was
 		}
 	}
-	for _, c := range came {
-		if c != is && c.Role == is.Role {
-			n++
-		}
+	if l.came[is.Role] != 1 { // so the list below is looked through once
+		return nil
 	}
-	if n != 1 {
-		return -1
+	with := l.not(l.roles[is.Role])
+	if len(with) != 1 {
+		return nil
 	}
-	return only
+	l.found[with[0]] = true
+	return with[0]
+}
+
+// left are those that no new one was.
+func (l *lost) left() []*desired.Mapping { return l.not(l.all) }
+
+// not are those of a list that were not found.
+func (l *lost) not(list []*desired.Mapping) []*desired.Mapping {
+	return slices.DeleteFunc(slices.Clone(list), func(m *desired.Mapping) bool { return l.found[m] })
 }
 
 // fields are those in which two mappings differ; of one that was added or deleted those

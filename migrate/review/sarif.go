@@ -144,7 +144,7 @@ func rule(id string) sarifRule {
 
 // results are all of them, the worst first, then by place.
 func (r Review) results() []sarifResult {
-	all := []sarifResult{}
+	all, places := []sarifResult{}, r.places()
 	add := func(rule, level, text, key string, at desired.Position) {
 		sum := sha256.Sum256([]byte(rule + "\x00" + key))
 		one := sarifResult{RuleID: rule, Level: level, Message: sarifMessage{Text: sarifText(text)}, Fingerprints: map[string]string{"lanyard/v1": hex.EncodeToString(sum[:])}, at: at}
@@ -161,11 +161,11 @@ func (r Review) results() []sarifResult {
 		add(documentError, "error", m.What+": "+m.Instead, m.File+"\x00"+m.What, desired.Position{File: m.File, Line: m.Line, Column: m.Column})
 	}
 	for _, f := range r.Caused {
-		add(string(f.Kind), f.level(), f.who()+": "+f.Message, strings.Join([]string{f.Namespace, f.ServiceAccount, f.Expected, f.Actual}, "\x00"), cmp.Or(f.at, r.placeOf(f.who())))
+		add(string(f.Kind), f.level(), f.who()+": "+f.Message, strings.Join([]string{f.Namespace, f.ServiceAccount, f.Expected, f.Actual}, "\x00"), cmp.Or(f.at, places[f.who()]))
 	}
 	for _, d := range r.Risks {
 		if d.Code != Refused { // its mistakes are results
-			add(string(d.Code), d.Risk.level(), d.Message, r.Cluster, cmp.Or(d.at, r.placeOf("")))
+			add(string(d.Code), d.Risk.level(), d.Message, r.Cluster, cmp.Or(d.at, places[""]))
 		}
 	}
 	for _, w := range r.Workloads {
@@ -179,18 +179,21 @@ func (r Review) results() []sarifResult {
 	return all
 }
 
-// placeOf is where Git speaks, or spoke, of a ServiceAccount; of the first that the pull
-// request touches, if none is named.
-func (r Review) placeOf(name string) desired.Position {
-	for _, w := range r.Workloads {
-		switch name {
-		case w.Name(), "":
-			return w.at
-		case w.From:
-			return w.was
+// places are where Git speaks, or spoke, of each ServiceAccount that the pull request
+// touches; of the first of them under no name.
+func (r Review) places() map[string]desired.Position {
+	all := make(map[string]desired.Position, len(r.Workloads)+1)
+	add := func(name string, at desired.Position) {
+		if _, is := all[name]; !is {
+			all[name] = at
 		}
 	}
-	return desired.Position{}
+	for _, w := range r.Workloads {
+		add("", w.at)
+		add(w.Name(), w.at)
+		add(w.From, w.was)
+	}
+	return all
 }
 
 // levels are SARIF's, the worst first.
