@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/lanyard-io/lanyard/desired"
@@ -34,7 +33,7 @@ func (r Review) Markdown(w io.Writer, limit int) error {
 	})
 	room -= len(mistakes)
 	lose(left, "mistake")
-	whole, left := bounded(room/6, "\n", len(r.Risks)+len(r.Together)+len(r.Rails), r.wholeRow)
+	whole, left := bounded(room/6, "\n", len(r.Risks)+len(r.Together)+len(r.Rails), r.wholeRows())
 	room -= len(whole)
 	lose(left, "remark")
 	table, left := bounded(room/3, "\n| risk | ServiceAccount | in Git | merging it | pods that restart | why |\n|---|---|---|---|---|---|\n", len(r.Workloads), func(i int) string { return r.Workloads[i].row() })
@@ -100,8 +99,21 @@ func (r Review) head() string {
 	return b.String()
 }
 
-// wholeRow is one of what is said of the pull request as such.
-func (r Review) wholeRow(i int) string {
+// wholeRows are what is said of the pull request as such.
+func (r Review) wholeRows() func(i int) string {
+	ofAll, ofOne := map[string]bool{}, map[string]bool{}
+	for _, d := range r.Risks {
+		ofAll[d.Message] = true
+	}
+	for _, w := range r.Workloads {
+		for _, d := range w.Risks {
+			ofOne[d.Message] = true
+		}
+	}
+	return func(i int) string { return r.wholeRow(i, ofAll, ofOne) }
+}
+
+func (r Review) wholeRow(i int, ofAll, ofOne map[string]bool) string {
 	if i < len(r.Risks) {
 		d := r.Risks[i]
 		if d.Code == Refused || d.Code == ManyMappings {
@@ -118,8 +130,7 @@ func (r Review) wholeRow(i int) string {
 		return fmt.Sprintf("- %s%s: %s\n", danger, report.Prose(t.says()), report.Prose(some(t.Mappings)))
 	}
 	rail := r.Rails[i-len(r.Together)]
-	said := func(d Danger) bool { return d.Message == rail.Message }
-	if slices.ContainsFunc(r.Risks, said) || len(rail.Mappings) == 1 && slices.ContainsFunc(r.Workloads, func(w Workload) bool { return slices.ContainsFunc(w.Risks, said) }) {
+	if ofAll[rail.Message] || len(rail.Mappings) == 1 && ofOne[rail.Message] {
 		return "" // said above, or of the only one that it is about
 	}
 	return fmt.Sprintf("- guard rail %s: %s: %s\n", report.Code(rail.Rule), report.Prose(r.short.prose(rail.Message)), report.Prose(some(rail.Mappings)))

@@ -23,12 +23,13 @@ const (
 
 // rails are the operator's guard rails that the pull request meets and the base did not.
 func (v *reviewer) rails(caused []Finding, workloads []Workload) []Rail {
-	out := []Rail{}
+	out, there := []Rail{}, map[[2]string]int{}
 	add := func(rule, message string, mappings ...string) {
-		if i := slices.IndexFunc(out, func(r Rail) bool { return r.Rule == rule && r.Message == message }); i >= 0 {
+		if i, is := there[[2]string{rule, message}]; is {
 			out[i].Mappings = append(out[i].Mappings, mappings...)
 			return
 		}
+		there[[2]string{rule, message}] = len(out)
 		out = append(out, Rail{Rule: rule, Message: message, Mappings: append([]string{}, mappings...)})
 	}
 	for _, f := range caused {

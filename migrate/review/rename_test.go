@@ -114,3 +114,19 @@ func TestPlaceOfBefore(t *testing.T) {
 		}
 	}
 }
+
+// TestRailOfMany: what a guard rail says of several mappings is said once, of each rule.
+func TestRailOfMany(t *testing.T) {
+	t.Parallel()
+	const said = "the operator's guard rails forbid this mapping, so nothing is written for it: "
+	p := plan.DefaultPolicy()
+	p.Diff.Forbid = func(m desired.Mapping) (string, bool) { return m.Role.Name, m.Role.Name != "x" }
+	r := review.New(review.Input{Base: mappings(t, "a f:1 x"), Head: mappings(t, "a f:1 x, b f:2 y, c f:3 z, d f:4 y"), Snapshot: snapshot(t, facts(t)), Policy: p})
+	var got []string
+	for _, rail := range r.Rails {
+		got = append(got, rail.Message+": "+strings.Join(rail.Mappings, ","))
+	}
+	if diff := gocmp.Diff([]string{said + "y: names/b,names/d", said + "z: names/c"}, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
