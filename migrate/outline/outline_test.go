@@ -512,3 +512,44 @@ func TestIdentityProbes(t *testing.T) {
 		}
 	}
 }
+
+// TestComment: of thousands of workloads the Markdown is no longer than a comment may be,
+// has what waits, and says how much is left out and where it is.
+func TestComment(t *testing.T) {
+	t.Parallel()
+	o := example(t, nil)
+	if got := write(t, "md", o, outline.View{}); strings.Contains(got, "Left out") {
+		t.Error("what has room is left out")
+	}
+	with, quiet := 0, slices.DeleteFunc(slices.Clone(o.Workloads), outline.Workload.Waits)
+	waiting := slices.DeleteFunc(slices.Clone(o.Workloads), func(w outline.Workload) bool { return !w.Waits() || len(w.Reasons) == 0 })[0]
+	o.Workloads = nil
+	for n := range 5000 {
+		w := quiet[n%len(quiet)]
+		if w.ServiceAccount = fmt.Sprintf("quiet-%04d", n); n >= 4990 {
+			w = waiting
+			w.ServiceAccount = fmt.Sprintf("waiting-%04d", n)
+		}
+		if len(w.Reasons) > 0 {
+			with++
+		}
+		o.Workloads = append(o.Workloads, w)
+	}
+	for _, v := range []outline.View{{}, {Wide: true}} {
+		got := write(t, "md", o, v)
+		if len(got) > report.CommentLimit || len(got) < report.CommentLimit-2000 {
+			t.Errorf("%d bytes, the limit is %d", len(got), report.CommentLimit)
+		}
+		rows, folds := strings.Count(got, "\n| ")-1, strings.Count(got, "<details>")
+		want := fmt.Sprintf("\n**Left out here**, because a comment has room for no more: %d table rows, %d folded workloads. `lanyard plan` with `-o table`, `text` or `html` prints all of it", 5000-rows, with-folds)
+		if !strings.Contains(got, want) {
+			t.Errorf("it ends with %q, want %q", got[len(got)-300:], want)
+		}
+		if rows, folds := strings.Count(got, "/waiting-")-strings.Count(got, "<summary>"+report.Prose(waiting.Namespace)+"/waiting-"), strings.Count(got, "<summary>"+report.Prose(waiting.Namespace)+"/waiting-"); rows != 10 || folds != 10 {
+			t.Errorf("%d rows and %d folds of the 10 workloads that wait", rows, folds)
+		}
+		if folds != strings.Count(got, "</details>") {
+			t.Error("a fold does not end")
+		}
+	}
+}

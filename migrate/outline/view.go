@@ -308,32 +308,40 @@ func (v View) rows(o Outline) [][]string {
 }
 
 // Markdown writes a table for a pull request, and what each workload that is not
-// eligible needs.
+// eligible needs, in at most [report.CommentLimit] bytes. Where there is no room for all,
+// what waits comes before what does not, and each row and fold is whole or left out.
 func (o Outline) Markdown(w io.Writer, v View) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "### lanyard plan: cluster %s\n\n%s\n\n", report.Prose(o.Cluster), strings.ReplaceAll(o.Summary.line(), "\n", "  \n"))
-	report.MarkdownTable(&b, v.rows(o))
+	c := report.NewComment(report.CommentLimit, fmt.Sprintf("### lanyard plan: cluster %s\n\n%s\n\n", report.Prose(o.Cluster), strings.ReplaceAll(o.Summary.line(), "\n", "  \n")))
 	shown := v.shown(o)
-	for _, one := range shown {
-		if len(one.Reasons) == 0 {
-			continue
+	order := report.InOrder(len(shown), func(i int) int {
+		if shown[i].Waits() {
+			return 0
 		}
-		fmt.Fprintf(&b, "\n<details><summary>%s: %s</summary>\n\n", report.Prose(one.Name()), one.Verdict)
-		for _, r := range one.Reasons {
-			fmt.Fprintf(&b, "- **%s**: %s\n", r.Code, report.Prose(r.Message))
-			for _, f := range r.Facts {
-				fmt.Fprintf(&b, "  - %s\n", report.Prose(f.String()))
-			}
-			way, text, statement := strings.Cut(r.Fix, "\n")
-			fmt.Fprintf(&b, "  - way out: %s\n", report.Inert(way))
-			if statement { // to be copied, so as it is
-				b.WriteString(code(text))
-			}
-		}
-		b.WriteString("\n</details>\n")
-	}
-	_, err := io.WriteString(w, b.String())
+		return 1
+	})
+	below := slices.DeleteFunc(slices.Clone(order), func(i int) bool { return len(shown[i].Reasons) == 0 })
+	c.Table(v.rows(o), order, below, func(i int) string { return shown[i].folded() }, "folded workload")
+	_, err := io.WriteString(w, c.End("`lanyard plan` with `-o table`, `text` or `html` prints all of it, `-o json` for a program; `lanyard plan NAMESPACE/NAME` one workload."))
 	return err
+}
+
+// folded is why a workload is not eligible, and the ways out.
+func (w Workload) folded() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n<details><summary>%s: %s</summary>\n\n", report.Prose(w.Name()), w.Verdict)
+	for _, r := range w.Reasons {
+		fmt.Fprintf(&b, "- **%s**: %s\n", r.Code, report.Prose(r.Message))
+		for _, f := range r.Facts {
+			fmt.Fprintf(&b, "  - %s\n", report.Prose(f.String()))
+		}
+		way, text, statement := strings.Cut(r.Fix, "\n")
+		fmt.Fprintf(&b, "  - way out: %s\n", report.Inert(way))
+		if statement { // to be copied, so as it is
+			b.WriteString(code(text))
+		}
+	}
+	b.WriteString("\n</details>\n")
+	return b.String()
 }
 
 // code is a block under an item of a list. It is indented, and has no fence: nothing in

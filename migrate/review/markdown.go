@@ -19,74 +19,28 @@ import (
 //
 // GitHub takes 65,536 characters in a comment.
 func (r Review) Markdown(w io.Writer, limit int) error {
-	var lost []string
-	lose := func(n int, one string) {
-		if n > 0 {
-			lost = append(lost, count(n, one))
-		}
+	c := report.NewComment(limit, r.head())
+	rows := func(room int, head, one string, n int, row func(int) string) {
+		text, left := report.Rows(room, head, n, row)
+		c.Add(text)
+		c.Lose(left, one)
 	}
-	head, room := r.head(), limit-ending
-	room -= len(head)
-	mistakes, left := bounded(room/3, "\n", len(r.Refused), func(i int) string {
+	rows(c.Room()/3, "\n", "mistake", len(r.Refused), func(i int) string {
 		m := r.Refused[i]
 		return "- " + report.Code(m.at()) + " " + report.Prose(m.What) + ": " + report.Prose(m.Instead) + "\n"
 	})
-	room -= len(mistakes)
-	lose(left, "mistake")
-	whole, left := bounded(room/6, "\n", len(r.Risks)+len(r.Together)+len(r.Rails), r.wholeRows())
-	room -= len(whole)
-	lose(left, "remark")
-	table, left := bounded(room/3, "\n| risk | ServiceAccount | in Git | merging it | pods that restart | why |\n|---|---|---|---|---|---|\n", len(r.Workloads), func(i int) string { return r.Workloads[i].row() })
-	room -= len(table)
-	lose(left, "table row")
-	rest, gone := r.rest(room / 2)
-	room -= len(rest)
-	var details strings.Builder
-	left = 0
-	for i, one := range r.Workloads {
-		if left == mostMissed { // the others are no smaller
-			left += len(r.Workloads) - i
-			break
-		}
-		d := one.details(r.Mode)
-		if len(d) > room {
-			left++
-			continue
-		}
-		room -= len(d)
-		details.WriteString(d)
+	rows(c.Room()/6, "\n", "remark", len(r.Risks)+len(r.Together)+len(r.Rails), r.wholeRows())
+	rows(c.Room()/3, "\n| risk | ServiceAccount | in Git | merging it | pods that restart | why |\n|---|---|---|---|---|---|\n", "table row", len(r.Workloads), func(i int) string { return r.Workloads[i].row() })
+	rest, gone := r.rest(c.Room() / 2)
+	c.Last(rest)
+	details, left := report.Pick(c.Room(), "", report.InOrder(len(r.Workloads), nil), func(i int) string { return r.Workloads[i].details(r.Mode) })
+	c.Add(details)
+	c.Lose(left, "folded workload")
+	for _, l := range gone {
+		c.Lose(l.n, l.one)
 	}
-	lose(left, "folded workload")
-	lost = append(lost, gone...)
-	text := head + mistakes + whole + table + details.String() + rest
-	if len(lost) > 0 {
-		text += "\n**Left out here**, because a comment has room for no more: " + strings.Join(lost, ", ") + ". `lanyard diff --base` prints all of it, `-o json` for a program.\n"
-	}
-	_, err := io.WriteString(w, text)
+	_, err := io.WriteString(w, c.End("`lanyard diff --base` prints all of it, `-o json` for a program."))
 	return err
-}
-
-// mostMissed bounds how many workloads are tried that have no room, before no more are.
-const mostMissed = 20
-
-// ending is room for the line about what is left out.
-const ending = 500
-
-// bounded writes a head and rows as far as they fit, and counts those that do not.
-func bounded(limit int, head string, n int, row func(int) string) (text string, left int) {
-	var b strings.Builder
-	for i := range n {
-		one := row(i)
-		if b.Len()+len(one)+len(head) > limit {
-			return b.String(), n - i
-		}
-		if i == 0 {
-			b.WriteString(head)
-			limit += len(head)
-		}
-		b.WriteString(one)
-	}
-	return b.String(), 0
 }
 
 func (r Review) head() string {
@@ -317,16 +271,20 @@ func (w Workload) reach(item func(string, ...any), title func(string)) {
 	}
 }
 
+// lostRows are rows that have no room.
+type lostRows struct {
+	n   int
+	one string
+}
+
 // rest is what comes after the workloads, and what of it is left out.
-func (r Review) rest(limit int) (text string, lost []string) {
+func (r Review) rest(limit int) (text string, gone []lostRows) {
 	section := func(title, one string, n int, row func(int) string) {
-		body, left := bounded(limit/3, fmt.Sprintf("\n<details><summary>%s (%d)</summary>\n\n", title, n), n, row)
+		body, left := report.Rows(limit/3, fmt.Sprintf("\n<details><summary>%s (%d)</summary>\n\n", title, n), n, row)
 		if body != "" {
 			body += "\n</details>\n"
 		}
-		if left > 0 {
-			lost = append(lost, count(left, one))
-		}
+		gone = append(gone, lostRows{left, one})
 		text += body
 	}
 	finding := func(all []Finding) func(int) string {
@@ -346,5 +304,5 @@ func (r Review) rest(limit int) (text string, lost []string) {
 		text += fmt.Sprintf("\nAssociations of the cluster: %d now, %d after, of %d.\n", q.Now, q.Head, q.Limit)
 	}
 	text += fmt.Sprintf("\n<sub>From %s to %s.</sub>\n", report.Code(r.Base), report.Code(r.Head))
-	return text, lost
+	return text, gone
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/lanyard-io/lanyard/sync/audit"
 	"github.com/lanyard-io/lanyard/sync/live"
 	"github.com/lanyard-io/lanyard/sync/report"
+	"github.com/lanyard-io/lanyard/sync/trust"
 )
 
 // example is the live world of the example fleet, with the fleet itself for its waivers.
@@ -282,5 +283,44 @@ func TestDocs(t *testing.T) {
 	}
 	if !slices.Equal(got, audit.Checks()) {
 		t.Errorf("docs/audit.md has %v\nthe code %v", got, audit.Checks())
+	}
+}
+
+// TestComment: of thousands of ServiceAccounts the Markdown is no longer than a comment
+// may be, has the worst, and says how much is left out and where it is.
+func TestComment(t *testing.T) {
+	t.Parallel()
+	r := example(t).audit(t)
+	if got := write(t, "md", r, audit.View{}); strings.Contains(got, "Left out") {
+		t.Error("what has room is left out")
+	}
+	one, info, critical := r.ServiceAccounts[0], r.Findings[0], r.Findings[0]
+	info.Severity, critical.Severity, info.Waived, critical.Waived = trust.Info, trust.Critical, false, false
+	waived := critical
+	waived.Waived = true
+	r.ServiceAccounts, r.Findings = nil, nil
+	for n := range 3000 {
+		w, f := one, []audit.Finding{info, waived}[n%2]
+		if w.ServiceAccount = fmt.Sprintf("quiet-%04d", n); n >= 2990 {
+			w.ServiceAccount, f = fmt.Sprintf("worst-%04d", n), critical
+		}
+		f.Namespace, f.ServiceAccount = w.Namespace, w.ServiceAccount
+		r.ServiceAccounts, r.Findings = append(r.ServiceAccounts, w), append(r.Findings, f)
+		r.Unknown = append(r.Unknown, audit.Unknown{Namespace: w.Namespace, ServiceAccount: w.ServiceAccount, Fact: "a fact", Checks: []audit.Check{f.Check}})
+	}
+	got := write(t, "md", r, audit.View{})
+	if len(got) > report.CommentLimit || len(got) < report.CommentLimit-2000 {
+		t.Errorf("%d bytes, the limit is %d", len(got), report.CommentLimit)
+	}
+	rows, folds, unknown := strings.Count(got, "\n| ")-1, strings.Count(got, "<details>"), strings.Count(got, "\n- unknown: ")
+	want := fmt.Sprintf("\n**Left out here**, because a comment has room for no more: %d unknown facts, %d table rows, %d folded blocks. `lanyard audit` with `-o text` or `html` prints all of it", len(r.Unknown)-unknown, 3000-rows, 3000-folds)
+	if !strings.Contains(got, want) {
+		t.Errorf("it ends with %q, want %q", got[len(got)-400:], want)
+	}
+	if rows, folds := strings.Count(got, "\n| "+one.Namespace+"/worst-"), strings.Count(got, "<summary>"+one.Namespace+"/worst-"); rows != 10 || folds != 10 {
+		t.Errorf("%d rows and %d folds of the 10 with a critical finding", rows, folds)
+	}
+	if folds != strings.Count(got, "</details>") {
+		t.Error("a fold does not end")
 	}
 }

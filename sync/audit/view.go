@@ -355,20 +355,63 @@ func (r Report) CSV(w io.Writer) error {
 	return report.CSV(w, append([][]string{head}, rows...))
 }
 
-// Markdown writes a table, and every finding, for a wiki or a pull request.
+// Markdown writes a table, and every finding, for a wiki or a pull request, in at most
+// [report.CommentLimit] bytes. Where there is no room for all, what has the worst findings
+// comes first, and each row and fold is whole or left out.
 func (r Report) Markdown(w io.Writer, v View) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "### lanyard audit: cluster %s\n\nAs it was at %s. %s\n\n", report.Prose(r.Cluster), r.TakenAt.UTC().Format(time.RFC3339), report.Prose(r.Summary.line()))
-	report.MarkdownTable(&b, v.rows(r))
-	about := ""
-	for _, f := range r.Findings {
-		if name := f.About(); name != about {
-			if about != "" {
-				b.WriteString("\n</details>\n")
-			}
-			about = name
-			fmt.Fprintf(&b, "\n<details><summary>%s</summary>\n\n", report.Prose(name))
+	c := report.NewComment(report.CommentLimit, fmt.Sprintf("### lanyard audit: cluster %s\n\nAs it was at %s. %s\n\n", report.Prose(r.Cluster), r.TakenAt.UTC().Format(time.RFC3339), report.Prose(r.Summary.line())))
+	lines := func(share int, one string, n int, line func(i int) string) string {
+		text, left := report.Rows(c.Room()/share, "", n, func(i int) string { return "- " + report.Prose(line(i)) + "\n" })
+		c.Lose(left, one)
+		return text
+	}
+	gaps := lines(8, "gap", len(r.Gaps), func(i int) string { return "not read: " + r.Gaps[i].String() })
+	waivers := lines(8, "waiver", len(r.Waivers), func(i int) string { return r.Waivers[i].says() })
+	unknown := lines(8, "unknown fact", len(r.Unknown), func(i int) string {
+		u := r.Unknown[i]
+		return "unknown: " + u.About() + ": " + u.Fact + " (not checked: " + joined(u.Checks) + ")"
+	})
+	if tail := unknown + waivers + gaps; tail != "" {
+		c.Last("\n" + tail)
+	}
+	about := r.about()
+	worst := r.worst()
+	c.Table(v.rows(r), report.InOrder(len(r.ServiceAccounts), func(i int) int {
+		severity, is := worst[r.ServiceAccounts[i].subject()]
+		return urgency(severity, is)
+	}), report.InOrder(len(about), func(i int) int {
+		open := slices.IndexFunc(about[i], func(f Finding) bool { return !f.Waived })
+		return urgency(about[i][max(open, 0)].Severity, open >= 0) // the worst comes first
+	}), func(i int) string { return folded(about[i]) }, "folded block")
+	_, err := io.WriteString(w, c.End("`lanyard audit` with `-o text` or `html` prints all of it, `csv` and `json` for a program; `lanyard audit NAMESPACE/NAME` one ServiceAccount."))
+	return err
+}
+
+// about are the findings by what they are about.
+func (r Report) about() [][]Finding {
+	var all [][]Finding
+	for i, f := range r.Findings {
+		if i == 0 || f.About() != r.Findings[i-1].About() {
+			all = append(all, nil)
 		}
+		all[len(all)-1] = append(all[len(all)-1], f)
+	}
+	return all
+}
+
+// urgency orders by severity; what has no finding that counts is last.
+func urgency(s trust.Severity, is bool) int {
+	if !is {
+		return rank(trust.Info) + 1
+	}
+	return rank(s)
+}
+
+// folded are the findings about one thing.
+func folded(all []Finding) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n<details><summary>%s</summary>\n\n", report.Prose(all[0].About()))
+	for _, f := range all {
 		head := string(f.Severity)
 		if f.Waived {
 			head = "waived"
@@ -383,25 +426,6 @@ func (r Report) Markdown(w io.Writer, v View) error {
 			fmt.Fprintf(&b, "  - fix: %s\n", report.Prose(f.Fix))
 		}
 	}
-	if about != "" {
-		b.WriteString("\n</details>\n")
-	}
-	var tail []string
-	for _, u := range r.Unknown {
-		tail = append(tail, "unknown: "+u.About()+": "+u.Fact+" (not checked: "+joined(u.Checks)+")")
-	}
-	for _, one := range r.Waivers {
-		tail = append(tail, one.says())
-	}
-	for _, g := range r.Gaps {
-		tail = append(tail, "not read: "+g.String())
-	}
-	for i, t := range tail {
-		if i == 0 {
-			b.WriteByte('\n')
-		}
-		b.WriteString("- " + report.Prose(t) + "\n")
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
+	b.WriteString("\n</details>\n")
+	return b.String()
 }

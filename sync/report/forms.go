@@ -44,14 +44,22 @@ func Columns(b *strings.Builder, rows [][]string, paint func(row, column int, te
 // MarkdownTable writes rows as a table; the first is the head, whose words are the
 // report's own.
 func MarkdownTable(b *strings.Builder, rows [][]string) {
-	b.WriteString("| " + strings.ToLower(strings.Join(rows[0], " | ")) + " |\n|" + strings.Repeat("---|", len(rows[0])) + "\n")
+	b.WriteString(markdownHead(rows[0]))
 	for _, row := range rows[1:] {
-		cells := make([]string, len(row))
-		for i, c := range row {
-			cells[i] = Prose(c)
-		}
-		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+		b.WriteString(markdownRow(row))
 	}
+}
+
+func markdownHead(row []string) string {
+	return "| " + strings.ToLower(strings.Join(row, " | ")) + " |\n|" + strings.Repeat("---|", len(row)) + "\n"
+}
+
+func markdownRow(row []string) string {
+	cells := make([]string, len(row))
+	for i, c := range row {
+		cells[i] = Prose(c)
+	}
+	return "| " + strings.Join(cells, " | ") + " |\n"
 }
 
 // formula reports whether a spreadsheet may take a cell for a formula: by its first sign,

@@ -10,10 +10,6 @@ import (
 	"github.com/lanyard-io/lanyard/sync/plan"
 )
 
-// markdownLimit keeps the report below what GitHub takes for one comment (65,536
-// characters), with room for what a bot puts around it.
-const markdownLimit = 60_000
-
 // Markdown writes the report for a pull request: a verdict, a table with the worst
 // first, then what a round would write, what is in sync and what is left to whom,
 // folded. A report that would be too long for a comment ends between two rows, and
@@ -103,7 +99,7 @@ func verdict(d Diff) string {
 	return strings.Join(parts, ", ")
 }
 
-// page is a Markdown text that stops at [markdownLimit]: from the first row that does
+// page is a Markdown text that stops at [CommentLimit]: from the first row that does
 // not fit on, rows are counted and not written.
 type page struct {
 	strings.Builder
@@ -125,7 +121,7 @@ func (p *page) section(head, tail string, n int, row func(i int) string) {
 			break
 		}
 		r := row(i)
-		if p.Len()+len(head)+len(r)+len(tail)+closing > markdownLimit {
+		if p.Len()+len(head)+len(r)+len(tail)+closing > CommentLimit {
 			p.full = true
 			p.left += n - i
 			break

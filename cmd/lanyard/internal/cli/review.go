@@ -12,11 +12,8 @@ import (
 	"github.com/lanyard-io/lanyard/internal/app"
 	"github.com/lanyard-io/lanyard/internal/identity"
 	"github.com/lanyard-io/lanyard/migrate/review"
+	"github.com/lanyard-io/lanyard/sync/report"
 )
-
-// commentLimit bounds a report in Markdown, in bytes: GitHub takes comments of up to 65,536
-// characters, and whoever posts one adds to it. What is cut is named in the report.
-const commentLimit = 60_000
 
 // reviewing are the flags of diff that go with --base.
 type reviewing struct {
@@ -46,19 +43,19 @@ func (r *reviewing) run(ctx context.Context, w *where, world World, talk *voice,
 		}
 		on = append(on, f)
 	}
-	report, err := r.judge(ctx, w, world, talk)
+	found, err := r.judge(ctx, w, world, talk)
 	if err != nil {
 		return err
 	}
-	if err := r.print(world, talk, report, output); err != nil {
+	if err := r.print(world, talk, found, output); err != nil {
 		return err
 	}
-	if n := report.Summary.Refused; n > 0 {
-		return &exit{code: exitFailed, cause: fmt.Errorf("%d %s in %s: nothing of it would be followed", n, plural(n, "mistake"), report.Head)}
+	if n := found.Summary.Refused; n > 0 {
+		return &exit{code: exitFailed, cause: fmt.Errorf("%d %s in %s: nothing of it would be followed", n, plural(n, "mistake"), found.Head)}
 	}
-	fails := report.Fails(on...)
+	fails := found.Fails(on...)
 	if len(on) == 0 || slices.Contains(on, review.Drift) {
-		fails = fails || report.Changes()
+		fails = fails || found.Changes()
 	}
 	return differs(fails)
 }
@@ -110,23 +107,23 @@ func (r *reviewing) judge(ctx context.Context, w *where, world World, talk *voic
 	}), nil
 }
 
-func (r *reviewing) print(world World, talk *voice, report review.Review, output string) error {
+func (r *reviewing) print(world World, talk *voice, found review.Review, output string) error {
 	view := review.View{Diff: r.policies, Paint: talk.paint()}
 	var b []byte
 	var err error
 	switch output {
 	case "json":
-		b, err = report.JSON()
+		b, err = found.JSON()
 	case "yaml":
-		b, err = report.YAML()
+		b, err = found.YAML()
 	case "markdown":
-		return report.Markdown(world.Stdout, commentLimit)
+		return found.Markdown(world.Stdout, report.CommentLimit)
 	case "sarif":
-		return report.SARIF(world.Stdout)
+		return found.SARIF(world.Stdout)
 	case "table":
-		return report.Table(world.Stdout, view)
+		return found.Table(world.Stdout, view)
 	default:
-		return report.Text(world.Stdout, view)
+		return found.Text(world.Stdout, view)
 	}
 	if err != nil {
 		return err
