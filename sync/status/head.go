@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/lanyard-io/lanyard/sync/live"
-	"github.com/lanyard-io/lanyard/sync/plan"
 	"github.com/lanyard-io/lanyard/sync/report"
 )
 
@@ -20,7 +19,7 @@ type counted struct {
 func (r record) counts(d *report.Diff, phases map[string]string) counted {
 	c := counted{all: len(d.Mappings), moving: len(r.Moving) + r.MovingUnlisted}
 	for _, m := range r.Moving { // of the urgent ones, which are all that are listed
-		if slices.ContainsFunc(m.Holds, func(h Hold) bool { return h.Reason == string(plan.NotEligible) }) {
+		if m.stays() {
 			c.moving, c.stuck = c.moving-1, c.stuck+1
 		}
 	}

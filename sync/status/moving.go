@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lanyard-io/lanyard/internal/identity"
+	"github.com/lanyard-io/lanyard/sync/plan"
 	"github.com/lanyard-io/lanyard/sync/report"
 )
 
@@ -63,6 +64,11 @@ func (p IdentityProbe) Wrong() bool {
 
 // rank puts first what somebody should look at.
 func (p IdentityProbe) rank() int { return slices.Index([]string{"pending", "as-git"}, p.Result) }
+
+// stays reports whether it was asked to move, and neither has begun to nor can.
+func (m Moving) stays() bool {
+	return m.Phase == "pending" && slices.ContainsFunc(m.Holds, func(h Hold) bool { return h.Reason == string(plan.NotEligible) })
+}
 
 // Step is a step that was taken, with the whole value on both sides of it: whoever wants
 // to undo it by hand finds there what to write.

@@ -553,6 +553,48 @@ func TestHeadline(t *testing.T) {
 	}
 }
 
+// TestPageStays: who was asked to move and cannot is no part of what moves, unless it had
+// begun to; and what a mapping with a missing fact is on is not known, and not nothing.
+func TestPageStays(t *testing.T) {
+	t.Parallel()
+	named := func(name string) identity.Subject {
+		return identity.Subject{Namespace: "demo", ServiceAccount: name}
+	}
+	r := report.Round{Number: 1, Started: noon, Ended: noon}
+	for name, phase := range map[string]string{"begun": "crossing", "stays": "pending", "waits": "pending"} {
+		r.Result.Judged = append(r.Result.Judged, diff.Judged{Class: diff.Transition, Mapping: desired.Mapping{Subject: named(name)}})
+		r.Moves = append(r.Moves, report.Move{Subject: named(name), Wanted: identity.PodIdentity, Phase: phase, Since: noon})
+		if name != "waits" {
+			r.Plan.Holds = append(r.Plan.Holds, plan.Hold{Subject: named(name), Reason: plan.NotEligible, Message: "keep-irsa (fargate)"})
+		}
+	}
+	r.Result.Judged = append(r.Result.Judged, diff.Judged{Class: diff.Blind, Mapping: desired.Mapping{Subject: named("blind")}, Unknown: []string{"Pod Identity association"}})
+	b := newBoard()
+	b.Saw(r, nil)
+	page := opened(t, b, "")
+	for _, tt := range []struct {
+		section string
+		has     []string
+		not     []string
+	}{
+		{"moving", []string{"On their way 2", "demo/begun", "demo/waits"}, []string{"demo/stays"}},
+		{"waiting", []string{"demo/begun", "demo/stays"}, []string{"demo/waits"}},
+		{"mappings", []string{"? unknown Pod Identity association not known"}, nil},
+	} {
+		got := strings.Join(strings.Fields(section(t, page, tt.section)), " ")
+		for _, want := range tt.has {
+			if !strings.Contains(got, want) {
+				t.Errorf("section %s lacks %q:\n%s", tt.section, want, got)
+			}
+		}
+		for _, bad := range tt.not {
+			if strings.Contains(got, bad) {
+				t.Errorf("section %s has %q:\n%s", tt.section, bad, got)
+			}
+		}
+	}
+}
+
 // exposedPod is on Pod Identity.
 func exposedPod() live.Pod {
 	return live.Pod{Name: "api-1", Containers: []live.Container{{Name: "c", Credential: live.CredentialPodIdentity}}}

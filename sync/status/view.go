@@ -306,7 +306,12 @@ var course = []string{"pending", "widened", "crossing", "soaking", "narrowing", 
 
 func (v *view) moving(r record) {
 	var list []Moving
+	whole := len(r.Moving) + r.MovingUnlisted
 	for _, m := range r.Moving {
+		if m.stays() { // it is among what waits for somebody
+			whole--
+			continue
+		}
 		reasons, texts := make([]string, 0, len(m.Holds)), append([]string{m.Wanted}, m.Exposed...)
 		for _, h := range m.Holds {
 			reasons, texts = append(reasons, h.Reason), append(texts, h.Message)
@@ -315,7 +320,7 @@ func (v *view) moving(r record) {
 			list = append(list, m)
 		}
 	}
-	shown, p := cutOut(v.Filter, "moving", "migrations", list, len(r.Moving)+r.MovingUnlisted, mostMoved)
+	shown, p := cutOut(v.Filter, "moving", "migrations", list, whole, mostMoved)
 	v.Moving.Part = p
 	for _, m := range shown {
 		one := move{Moving: m, ID: id("moving", m.Namespace, m.ServiceAccount), Link: v.Filter.Only(m.Namespace, m.ServiceAccount), For: age(r.Now.Sub(m.Since)),
