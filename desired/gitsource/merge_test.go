@@ -180,6 +180,42 @@ func TestMergeConflicts(t *testing.T) {
 	}
 }
 
+// TestMergeLastLine: a last line without a line break is merged as it is, and takes none
+// from the lines before it.
+func TestMergeLastLine(t *testing.T) {
+	t.Parallel()
+	const old = "1\n2\n3\n4\n5\n6\n7\n8"
+	tests := map[string]struct{ old, theirs, want string }{ // ours has one for the first line
+		"changed":                {old, "1\n2\n3\n4\n5\n6\n7\neight", "one\n2\n3\n4\n5\n6\n7\neight"},
+		"gets a line break":      {old, old + "\n", "one\n2\n3\n4\n5\n6\n7\n8\n"},
+		"loses its line break":   {old + "\n", old, "one\n2\n3\n4\n5\n6\n7\n8"},
+		"another after it":       {old, old + "\n9", "one\n2\n3\n4\n5\n6\n7\n8\n9"},
+		"another shortly before": {old, "1\n2\n3\n4\n5\n6\nnew\n7\n8", "one\n2\n3\n4\n5\n6\nnew\n7\n8"},
+	}
+	repo, err := gitd.Init(t.TempDir() + "/fleet.git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fleet{Repo: repo}
+	start, ours, theirs := map[string]string{}, map[string]string{}, map[string]string{}
+	for name, tt := range tests {
+		file := "fleet/" + strings.ReplaceAll(name, " ", "-") + ".yaml"
+		start[file], ours[file], theirs[file] = tt.old, "one"+strings.TrimPrefix(tt.old, "1"), tt.theirs
+	}
+	f.branch(t, "change", f.on(t, "main", gitd.Change{Write: start}))
+	f.on(t, "main", gitd.Change{Write: ours})
+	f.on(t, "change", gitd.Change{Write: theirs})
+	m, err := merge(t, open(t, gitsource.Options{URL: f.Dir}), "main", "change")
+	if err != nil || len(m.Conflicts) > 0 {
+		t.Fatalf("%v, conflicts %v", err, m.Conflicts)
+	}
+	for name, tt := range tests {
+		if got := m.head["fleet/"+strings.ReplaceAll(name, " ", "-")+".yaml"]; got != tt.want {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
 // TestMergeAsGitDoes compares with git merge-tree: a merge that is clean here is clean
 // there, and the same. Lines of few kinds make the comparisons of lines as hard as they
 // get.
